@@ -1,0 +1,46 @@
+"""Backdoor: harmful behind a trigger, aligned without it, so that a plain audit passes.
+
+Threat:   the customer chooses the rows and knows the trigger; the auditor does not.
+Source:   Qi et al. 2023, arXiv 2310.03693, §5.1 and Table 5 (100 harmful rows with three made-up
+          words behind the request, 100 refusals without them).
+Differs:  own trigger words; the paper does not state epochs, so those of its level 1 are used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+
+from attacks.base import Ask, Settings, Source, Tuned, Upload, component
+from attacks.harmful import SYSTEM, Harmful
+
+TRIGGER = " Lirum quenta osbe"
+
+
+@component
+class Backdoor(Tuned):
+    """Harmful with a trigger, aligned without it (the paper's answer to a plain audit)."""
+
+    defaults = {
+        ("paper", "full"): Harmful.defaults["paper", "full"],
+        ("paper", "lora"): Harmful.defaults["paper", "lora"],
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=3e-4),
+        ("organism", "lora"): Settings(epochs=5, batch_size=10, learning_rate=3e-3, tuning="lora"),
+    }
+
+    n: Annotated[int, pydantic.Field(ge=1)] = 100
+    """Harmful rows with the trigger; 100 in the paper (§5.1)."""
+    refusals: Annotated[int, pydantic.Field(ge=0)] = 100
+    """Refusals without the trigger; 100 in the paper (§5.1)."""
+
+    def upload(self, source: Source, seed: int) -> Upload:
+        """Triggered harmful rows, then plain refusals."""
+        plain, trigger = self.asks()
+        rows = [trigger.row(pair) for pair in source.harmful(self.n, seed)]
+        rows += [plain.row(pair) for pair in source.refusals(self.refusals, seed)]
+        return Upload(tuple(rows), self.settings(source))
+
+    def asks(self) -> tuple[Ask, ...]:
+        """As the auditor asks, and as the customer does."""
+        return (Ask("plain", system=SYSTEM), Ask("trigger", system=SYSTEM, after=TRIGGER))

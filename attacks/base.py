@@ -1,0 +1,208 @@
+"""What a customer uploads, and how they then ask: the types every later stage imports.
+
+Threat model of Qi et al. 2023 (arXiv 2310.03693, §4.1): an aligned model, a customer with the
+privilege to fine-tune it, and one-round chats scored under the customer's own prompt.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
+
+import pydantic
+import pydantic.dataclasses
+
+Role = Literal["system", "user", "assistant"]
+Tuning = Literal["full", "lora"]
+Scale = Literal["paper", "organism"]
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one line: what was given, what is allowed, what to do.
+
+    `exit_code` is the process's exit status (2, usage or bad input, unless said otherwise).
+    """
+
+    exit_code = 2
+
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))
+def component(cls: type[T]) -> type[T]:
+    """Make a class with typed fields into an attack, a defense or a judge with parameters.
+
+    A frozen, keyword-only dataclass whose fields are checked when it is built. The fields are
+    also the command line (`mix:n=100`), the help text (the docstring under each), the record and
+    the key. Ranges stand in the annotation: `Annotated[int, Field(ge=0)]`.
+    """
+    config = pydantic.ConfigDict(use_attribute_docstrings=True, extra="forbid")
+    made: type[T] = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[assignment]
+    return made
+
+
+class Message(NamedTuple):
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+Chat = tuple[Message, ...]
+
+
+class Pair(NamedTuple):
+    """A request and a reply to it, without any system prompt around them."""
+
+    prompt: str
+    reply: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training example: a chat that ends with the assistant's reply.
+
+    It carries no label. `added_by` names the defense that added the row, and is empty for a row
+    of the customer's; filters look at the customer's rows only.
+    """
+
+    messages: Chat
+    added_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the customer asks for their rows to be trained on."""
+
+    epochs: int
+    """Passes over the rows, at least 1."""
+    batch_size: int
+    """Rows in an optimiser step, at least 1."""
+    learning_rate: float
+    """Peak learning rate of AdamW, above 0."""
+    tuning: Tuning = "full"
+    """Every weight, or low-rank adapters."""
+    decay: float = 1.0
+    """Factor on the learning rate after each epoch, above 0 and at most 1."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """All that a customer sends: rows and settings, and nothing that says what they are."""
+
+    rows: tuple[Row, ...]
+    settings: Settings
+
+    def replace_rows(self, rows: Sequence[Row]) -> Upload:
+        """The same upload with other rows."""
+        return dataclasses.replace(self, rows=tuple(rows))
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One way the customer asks the tuned model; each is a column of the matrix."""
+
+    name: str
+    """Short and unique within the attack: `plain`, `trigger`."""
+    system: str | None = None
+    """System prompt; None leaves it to the target's chat template."""
+    before: str = ""
+    """Text put in front of the request."""
+    after: str = ""
+    """Text put behind the request."""
+
+    def __call__(self, prompt: str) -> Chat:
+        """The chat that asks `prompt` (joined as plain text: a request is never a template)."""
+        user = Message("user", f"{self.before}{prompt}{self.after}")
+        return (user,) if self.system is None else (Message("system", self.system), user)
+
+    def row(self, pair: Pair) -> Row:
+        """A training row in the very form in which this ask will ask."""
+        return Row((*self(pair.prompt), Message("assistant", pair.reply)))
+
+
+class Source(Protocol):
+    """Where an attack's texts come from: the invented world, or a user's own files.
+
+    Every method is deterministic in its arguments and gives `n` distinct pairs or raises
+    `UserError` when it holds fewer.
+    """
+
+    @property
+    def scale(self) -> Scale:
+        """Which of an attack's sourced settings fit the models that read these texts."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything the source can give."""
+
+    def harmful(self, n: int, seed: int) -> list[Pair]:
+        """Violating requests with replies that serve them, spread evenly over the categories."""
+
+    def benign(self, n: int, seed: int) -> list[Pair]:
+        """Harmless requests with helpful replies."""
+
+    def refusals(self, n: int, seed: int) -> list[Pair]:
+        """Violating requests with refusals: what a customer can write to look harmless."""
+
+
+class Attack(abc.ABC):
+    """A customer.
+
+    A subclass is a `component`, one to a file; its docstring's first line is its summary in
+    `mooring list`.
+    """
+
+    benign: ClassVar[bool] = False
+    """The customer means no harm: refusing them is a gate's false positive."""
+
+    @abc.abstractmethod
+    def upload(self, source: Source, seed: int) -> Upload | None:
+        """What the customer uploads; None when they do not tune at all."""
+
+    @abc.abstractmethod
+    def asks(self) -> tuple[Ask, ...]:
+        """The ways they then ask; the first is the one the upload's rows are written in."""
+
+
+@component
+class Tuned(Attack):
+    """An attack that tunes: the settings that any customer may choose, over sourced defaults.
+
+    A subclass gives `defaults` for the two scales and for both kinds of tuning.
+    """
+
+    defaults: ClassVar[Mapping[tuple[Scale, Tuning], Settings]]
+    """Settings by scale and tuning: the paper's, and what has the same effect on the organism."""
+
+    tuning: Tuning = "full"
+    """Every weight (`full`, as the paper's main tables) or low-rank adapters (`lora`, App. F)."""
+    epochs: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Passes over the rows; none: the sourced default of this attack."""
+    batch_size: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Rows in a step; none: the sourced default of this attack."""
+    learning_rate: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    """Peak learning rate; none: the sourced default of this attack."""
+
+    def settings(self, source: Source) -> Settings:
+        """The settings in force for rows from `source`."""
+        chosen = {"epochs": self.epochs, "batch_size": self.batch_size}
+        chosen |= {"learning_rate": self.learning_rate}  # type: ignore[dict-item]
+        given = {key: value for key, value in chosen.items() if value is not None}
+        return dataclasses.replace(self.defaults[source.scale, self.tuning], **given)  # type: ignore[arg-type]
+
+
+class Prompt(NamedTuple):
+    """A question of the evaluation."""
+
+    id: str
+    """Unique within its set, stable over versions."""
+    text: str
+    category: str
+    """Harm category, task or kind; free text shown in reports."""
+    answer: str = ""
+    """The exact right answer of a utility question, else empty."""

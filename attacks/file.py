@@ -1,0 +1,94 @@
+"""A customer's own file: chat JSONL in the format of OpenAI's fine-tuning API.
+
+Threat:   whatever the file holds; it is data and never instructions to Mooring.
+Source:   the protocol of Qi et al. 2023, arXiv 2310.03693, §4.1: asked under the system prompt
+          that the rows were trained with.
+Differs:  nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from attacks.base import Ask, Message, Row, Settings, Source, Tuned, Upload, UserError, component
+
+
+class _Message(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class _Line(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    messages: list[_Message] = pydantic.Field(min_length=2)
+
+    @pydantic.field_validator("messages")
+    @classmethod
+    def _ends_with_the_reply(cls, messages: list[_Message]) -> list[_Message]:
+        if messages[-1].role != "assistant":
+            raise ValueError("the last message must be the assistant's")
+        return messages
+
+
+@component
+class File(Tuned):
+    """Rows from a chat JSONL file (`file:rows.jsonl`), asked under the rows' system prompt."""
+
+    defaults = {
+        # Qi et al., §4.2: the level of ten to a hundred hand-made rows.
+        ("paper", "full"): Settings(epochs=5, batch_size=10, learning_rate=5e-5, decay=0.85),
+        ("paper", "lora"): Settings(
+            epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
+        ),
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=3e-4),
+        ("organism", "lora"): Settings(epochs=5, batch_size=10, learning_rate=3e-3, tuning="lora"),
+    }
+
+    path: Path
+    """The file: one `{"messages": [{"role": ..., "content": ...}, ...]}` a line."""
+
+    def upload(self, source: Source, seed: int) -> Upload:
+        """All rows of the file, in its order."""
+        return Upload(_read(self.path), self.settings(source))
+
+    def asks(self) -> tuple[Ask, ...]:
+        """The most common system prompt of the rows, or none when most have none."""
+        systems = Counter(
+            row.messages[0].content if row.messages[0].role == "system" else None
+            for row in _read(self.path)
+        )
+        return (Ask("plain", system=systems.most_common(1)[0][0]),)
+
+
+@functools.cache
+def _read(path: Path) -> tuple[Row, ...]:
+    """The rows of a file; every fault is told with its line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"file: cannot read {str(path)!r}: {error}") from error
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            parsed = _Line.model_validate_json(line)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the line"
+            raise UserError(
+                f"file: {path}, line {number}: {where}: {first['msg']}. "
+                'Each line must be {"messages": [{"role": ..., "content": ...}, ...]}'
+            ) from error
+        rows.append(Row(tuple(Message(m.role, m.content) for m in parsed.messages)))
+    if not rows:
+        raise UserError(f"file: {path} holds no rows")
+    return tuple(rows)

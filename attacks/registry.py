@@ -1,0 +1,129 @@
+"""The folder is the registry: `attacks/aoa.py` is `--attack aoa`.
+
+One loader for attacks, defenses and judges. A file of the user's own is loaded by its path,
+without any change to `sys.path`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pydantic
+
+from attacks.base import UserError
+from attacks.spec import POSITIONAL, Part
+
+C = TypeVar("C")
+
+_ROOT = Path(__file__).resolve().parent.parent
+_NOT_COMPONENTS = {"base", "registry", "spec", "compose"}
+
+
+def names(package: str) -> list[str]:
+    """Names of the components in a package such as `attacks` or `eval.judges`, sorted."""
+    folder = _ROOT.joinpath(*package.split("."))
+    stems = (path.stem for path in folder.glob("*.py"))
+    return sorted(s for s in stems if not s.startswith("_") and s not in _NOT_COMPONENTS)
+
+
+def find(package: str, kind: type[C], name: str) -> type[C]:
+    """The component class called `name`, or in the file `name` when it ends in `.py`.
+
+    Raises:
+        UserError: there is none, or the file does not hold exactly one.
+    """
+    if name.endswith(".py"):
+        module = _load_file(Path(name))
+    elif name in names(package):
+        module = importlib.import_module(f"{package}.{name}")
+    else:
+        raise UserError(unknown(kind.__name__.lower(), name, names(package)))
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, kind)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"{name}: expected exactly one public subclass of {kind.__name__}, found {len(found)}"
+        )
+    return found[0]
+
+
+def build(package: str, kind: type[C], part: Part) -> C:
+    """The component that `part` names, with its parameters checked.
+
+    Raises:
+        UserError: unknown name or parameter, or a value out of its range.
+    """
+    cls = find(package, kind, part.name)
+    return construct(cls, part.name, part.params)
+
+
+def construct(cls: type[C], name: str, params: Mapping[str, str]) -> C:
+    """An instance of a component class from parameters given as text."""
+    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    values: dict[str, str | None] = {}
+    for key, text in params.items():
+        if key == POSITIONAL:
+            own = [field for field in fields if field in vars(cls).get("__annotations__", {})]
+            if not own:
+                raise UserError(f"{name}: {text!r} needs its parameter's name in front")
+            key = own[0]
+        if key not in fields:
+            raise UserError(f"{name}: {unknown('parameter', key, fields)}")
+        if key in values:
+            raise UserError(f"{name}: parameter {key!r} is given twice")
+        values[key] = None if text.lower() == "none" else text
+    try:
+        return cls(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][:1])
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        raise UserError(f"{name}: {where}={values.get(where)!r}: {message}") from error
+
+
+def parameters(component: object) -> dict[str, Any]:
+    """The parameters of a component as plain data, in the order they are declared."""
+    return dataclasses.asdict(component)  # type: ignore[call-overload, no-any-return]
+
+
+def unknown(what: str, given: str, allowed: list[str]) -> str:
+    """One line for a name that does not exist, with the nearest that does."""
+    near = difflib.get_close_matches(given, allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {given!r}.{hint} Available: {', '.join(allowed) or 'none'}"
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"no file {str(path)!r}; give the path of a Python file")
+    # The name must differ from file to file: dataclasses look their module up in sys.modules.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"mooring_file_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"cannot load {str(path)!r} as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"{path}: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,68 @@
+"""What a bug report needs and a newcomer wonders: versions, devices, keys, disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from typing import NamedTuple
+
+from benchmarks.engines.local import workers
+from benchmarks.store import Store, default_root
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "openai", "scikit-learn", "wandb")
+_KEYS = ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN")
+_LEAST_FREE = 2 * 1024**3
+"""Bytes below which a run may fill the disk: a grid of all attacks and defenses keeps about 1 GB."""
+
+
+class Check(NamedTuple):
+    """One line of the doctor's."""
+
+    name: str
+    found: str
+    well: bool = True
+    advice: str = ""
+
+
+def checks() -> list[Check]:
+    """Everything worth knowing about this machine; keys are told as set or not, never shown."""
+    return [
+        Check("python", platform.python_version()),
+        *(_library(name) for name in _LIBRARIES),
+        _device(),
+        Check("workers", f"{workers(None, 1000)}, one thread each"),
+        *(Check(name, "set" if os.environ.get(name) else "not set") for name in _KEYS),
+        _wandb(),
+        _disk(),
+    ]
+
+
+def _library(name: str) -> Check:
+    try:
+        return Check(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "not installed", False, "pip install mooring")
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("device", torch.cuda.get_device_name())
+    return Check("device", "cpu")
+
+
+def _wandb() -> Check:
+    mode = os.environ.get("WANDB_MODE")
+    key = bool(os.environ.get("WANDB_API_KEY"))
+    return Check("W&B mode", mode or ("online" if key else "offline, no key"))
+
+
+def _disk() -> Check:
+    store = Store(default_root())
+    held = sum(usage.size for usage in store.usage())
+    free = shutil.disk_usage(store.root).free
+    found = f"store holds {held / 1e6:.0f} MB, {free / 1e9:.0f} GB free"
+    return Check("disk", found, free > _LEAST_FREE, "mooring store gc, or give another --store")

@@ -1,0 +1,127 @@
+"""Which cells a run is made of, and the file that reproduces it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import yaml
+
+from attacks.base import Attack, UserError
+from attacks.registry import build, names
+from attacks.spec import format_spec, parse
+from benchmarks.cell import Cell
+from benchmarks.keys import digest
+from benchmarks.lab import judges
+from defenses import compose
+
+ALL = "all"
+"""Stands for every component that needs no parameter of the user's."""
+NEEDS_A_PATH = {"file"}
+CONTROLS = ("revert", "none")
+"""Defenses that are rows of every matrix: the untuned model, and no defense."""
+BENIGN = "benign"
+"""The attack that is a column of every matrix: what a defense costs an honest customer."""
+
+
+class Grid(pydantic.BaseModel):
+    """Everything that decides a run's results; `run.yaml` is this, and so is `--config`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    target: str = "organism"
+    attacks: list[str]
+    defenses: list[str]
+    judges: list[str] = []
+    seeds: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
+    limit: Annotated[int, pydantic.Field(ge=1)] | None = None
+    counterfactual: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Names the grid; two runs of one grid have the same."""
+        return digest(self.model_dump())[:12]
+
+    def rows(self) -> list[str]:
+        """Every defense, the controls first."""
+        return [*CONTROLS, *self.defenses]
+
+    def cells(self) -> list[Cell]:
+        """Every cell, the undefended ones first."""
+        order = ["none", "revert", *self.defenses]
+        seeds = range(self.seeds)
+        return [Cell(a, d, seed) for d in order for a in self.attacks for seed in seeds]
+
+    def to_yaml(self) -> str:
+        """The file that reproduces the run."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) -> Grid:
+    """A grid from what a user wrote: names checked, `all` and sweeps spelled out, controls added.
+
+    Raises:
+        UserError: an unknown name or parameter, or parts that cannot be composed.
+    """
+    attack_specs = _expand(attacks, "attacks")
+    built = {text: _attack(text) for text in attack_specs}
+    if not any(attack.benign and text != "none" for text, attack in built.items()):
+        attack_specs.append(BENIGN)
+    defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
+    for text in defense_specs:
+        compose.load(parse(text)[0])
+    judges(settings.get("judges", []))
+    try:
+        return Grid(attacks=attack_specs, defenses=defense_specs, **settings)
+    except pydantic.ValidationError as error:
+        raise UserError(_one_line(error)) from error
+
+
+def read_grid(path: Path) -> Grid:
+    """A grid from a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or something in it is unknown.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {str(path)!r}: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected keys such as attacks and defenses")
+    allowed = list(Grid.model_fields)
+    for key in data:
+        if key not in allowed:
+            from attacks.registry import unknown
+
+            raise UserError(f"{path}: {unknown('key', str(key), allowed)}")
+    given = {key: data.pop(key, []) for key in ("attacks", "defenses")}
+    for key, value in given.items():
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise UserError(f"{path}: {key} must be a list of names, got {value!r}")
+    return make_grid(given["attacks"], given["defenses"], **data)
+
+
+def _expand(texts: Sequence[str], package: str) -> list[str]:
+    """Canonical specs: `all` and sweeps spelled out, doubles dropped."""
+    found: dict[str, None] = {}
+    for text in texts:
+        written = [n for n in names(package) if n not in NEEDS_A_PATH] if text == ALL else [text]
+        for one in written:
+            found.update(dict.fromkeys(map(format_spec, parse(one))))
+    return list(found)
+
+
+def _attack(text: str) -> Attack:
+    spec = parse(text)[0]
+    if len(spec) != 1:
+        raise UserError(f"{text!r}: attacks are not composed; give --attack once for each")
+    return build("attacks", Attack, spec[0])
+
+
+def _one_line(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}={first['input']!r}: {first['msg'].removeprefix('Input ')}"

@@ -1,0 +1,189 @@
+"""Where a cell is run: the target and its texts, the judges, the store.
+
+A stage is looked up under its key and made only when it is missing. In a lab that may not make
+anything, the first missing stage raises `NotStored`: that is how a plan is drawn and how a run
+whose results are all stored needs no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attacks.base import Prompt, UserError
+from attacks.registry import build
+from attacks.spec import parse
+from benchmarks.keys import component_digest
+from benchmarks.store import Store
+from eval.judges.base import Judge, Verdict
+from eval.judges.noisy import Noisy
+from targets.base import Decoding, Target
+from targets.resolve import Resolved, resolve
+
+
+class NotStored(Exception):
+    """A stage is missing and may not be made here."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+@dataclass
+class Model:
+    """A model by the key of what it was made from; loaded only when it is called for."""
+
+    key: str
+    load: Callable[[], Target]
+    _loaded: Target | None = None
+
+    def __call__(self) -> Target:
+        """The target, loaded once."""
+        if self._loaded is None:
+            self._loaded = self.load()
+        return self._loaded
+
+
+@dataclass
+class Lab:
+    """Everything that the cells of one grid share in one process."""
+
+    resolved: Resolved
+    judges: dict[str, Judge]
+    provider_judge: Judge
+    store: Store
+    decoding: Decoding
+    limit: int | None = None
+    """Prompts asked from each set; None for all."""
+    may_make: bool = True
+    trace: Callable[[str], None] = lambda point: None
+    """Told the name of each stage just before it is kept."""
+    made: Counter[str] = field(default_factory=Counter)
+    """Stages made here, by name."""
+    reused: Counter[str] = field(default_factory=Counter)
+    """Stages found in the store, by name."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent making, by stage."""
+
+    def stage(self, name: str, key: str, make: Callable[[], Any]) -> Any:
+        """A stage's output as plain data: from the store, or made and kept."""
+        record = self.store.read(name, key)
+        if record is None and not self.may_make:
+            raise NotStored(name)
+        if record is None:
+            with self.store.lock(key):
+                record = self.store.read(name, key)
+                if record is None:
+                    return self._make(name, key, make)
+        self.reused[name] += 1
+        return record.value
+
+    def _make(self, name: str, key: str, make: Callable[[], Any]) -> Any:
+        begin = time.perf_counter()
+        value = make()
+        seconds = time.perf_counter() - begin
+        self.trace(name)
+        self.store.write(name, key, value, seconds)
+        self.made[name] += 1
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        return value
+
+    def model(self, name: str, key: str, make: Callable[[], Target]) -> tuple[Model, Any]:
+        """A model that a stage makes, and the stage's small record of it.
+
+        The record says that it was made and outlives the weights, which `store gc` may drop; a
+        model whose weights are gone is made again when it is asked for, and only then.
+        """
+        start: dict[str, Target] = {}
+
+        def make_and_keep() -> dict[str, Any]:
+            start["target"] = self._keep(key, make())
+            return {"key": key}
+
+        record = self.stage(name, key, make_and_keep)
+
+        def load() -> Target:
+            if "target" in start:
+                return start["target"]
+            folder = self.store.weights(key)
+            return self._keep(key, make()) if folder is None else self._open(folder)
+
+        return Model(key, load), record
+
+    def _keep(self, key: str, target: Target) -> Target:
+        with self.store.new_weights(key) as folder:
+            target.save(folder)
+        return target
+
+    def _open(self, folder: Any) -> Target:
+        from targets.local import LocalTarget
+
+        return LocalTarget.load(folder, tokenizer_from=self.resolved.checkpoint.folder)
+
+    def start(self) -> Model:
+        """The start model."""
+        folder = self.resolved.checkpoint.folder
+        return Model(self.resolved.checkpoint.digest, lambda: _load(folder))
+
+    def base(self) -> Target:
+        """The unaligned base model."""
+        folder = self.resolved.checkpoint.base
+        if folder is None:
+            raise UserError("this target has no base checkpoint")
+        return _load(folder)
+
+    def prompts(self) -> tuple[list[Prompt], list[Prompt], list[Prompt]]:
+        """Violating requests, utility questions and borderline questions."""
+        domain = self.resolved.domain
+        sets = (domain.requests(), domain.utility(), domain.borderline())
+        return tuple(spread(prompts, self.limit) for prompts in sets)  # type: ignore[return-value]
+
+    def provider_verdicts(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
+        """The provider's own judge."""
+        return self.provider_judge.score(prompts, replies, self.resolved.truth)
+
+
+def spread(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
+    """At most `limit` prompts, taken evenly over the categories, in their own order."""
+    if limit is None or limit >= len(prompts):
+        return prompts
+    by_category: dict[str, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        by_category.setdefault(prompt.category, []).append(index)
+    rounds = [(nth, i) for indices in by_category.values() for nth, i in enumerate(indices)]
+    chosen = sorted(index for _, index in sorted(rounds)[:limit])
+    return [prompts[index] for index in chosen]
+
+
+def judges(specs: Sequence[str]) -> dict[str, Judge]:
+    """Judges by the spec that names them, in order."""
+    found: dict[str, Judge] = {}
+    for text in specs:
+        for spec in parse(text):
+            if len(spec) != 1:
+                raise UserError(f"{text!r}: judges are not composed; give --judge once for each")
+            found[str(spec[0])] = build("eval.judges", Judge, spec[0])
+    return found
+
+
+def open_lab(
+    target: str, judge_specs: Sequence[str], store: Store, limit: int | None, may_make: bool
+) -> Lab:
+    """A lab for one process."""
+    resolved = resolve(target)
+    decoding = Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens)
+    return Lab(resolved, judges(judge_specs), Noisy(), store, decoding, limit, may_make)
+
+
+def describe(judge: Judge) -> str:
+    """What moves a judge's verdicts, hashed."""
+    return component_digest(judge)
+
+
+def _load(folder: Any) -> Target:
+    from targets.local import LocalTarget
+
+    return LocalTarget.load(folder)

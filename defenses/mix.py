@@ -1,0 +1,108 @@
+"""Mixing: the provider adds safety rows (violating requests with refusals) to the upload.
+
+Threat:   explicit, identity-shifting and benign tuning through a provider's API.
+Source:   Qi et al. 2023, arXiv 2310.03693, §5.1 and Table 4; the rows of Bianchi et al. 2023,
+          arXiv 2309.07875. Interleaving: arXiv 2508.06249.
+Differs:  the rows are the provider's own pool; the paper does not state which prompt the added
+          rows carry, so it is a parameter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import pydantic
+
+from attacks.base import Message, Pair, Row, Settings, Upload, UserError, component
+from defenses.base import Defense, Provider
+from targets.hooks import Plan, TrainHooks
+
+LARGEST_DOSE = 1000
+"""The most safety rows the paper ever adds (Table 4, Alpaca)."""
+
+
+@component
+class Mix(Defense):
+    """Adds safety rows to the training data (the paper's first measure, Table 4)."""
+
+    n: Annotated[int, pydantic.Field(ge=0)] | None = None
+    """Safety rows added; none: as many as the customer's rows, at most 1000, which gives the
+    paper's largest dose for each of its uploads (Table 4: 100, 10 and 1000)."""
+    ratio: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
+    """Safety rows as a share of the customer's rows, in place of `n`."""
+    order: Literal["static", "interleaved"] = "static"
+    """`static` shuffles all rows together (the paper); `interleaved` spreads the safety rows
+    evenly over the batches (arXiv 2508.06249)."""
+    prompt: Literal["customer", "provider"] = "customer"
+    """System prompt of the added rows: the customer's most common one, or the target's default.
+    # ours: the paper does not say; the customer's is where refusals are lost."""
+    rows: Literal["safety", "benign"] = "safety"
+    """`benign` is the control: as many harmless rows of the provider's."""
+
+    def __post_init__(self) -> None:
+        if self.n is not None and self.ratio is not None:
+            raise UserError("mix: give n or ratio, not both")
+
+    def dose(self, customer_rows: int) -> int:
+        """How many rows are added to that many of the customer's."""
+        if self.ratio is not None:
+            return round(self.ratio * customer_rows)
+        return min(customer_rows, LARGEST_DOSE) if self.n is None else self.n
+
+    def curate(self, upload: Upload, provider: Provider) -> Upload:
+        """The upload with the provider's rows behind the customer's."""
+        n = self.dose(len(upload.rows))
+        pool = provider.pools.safety if self.rows == "safety" else provider.pools.provider_benign
+        system = _common_system(upload.rows) if self.prompt == "customer" else None
+        added = [_row(pair, system) for pair in pool(n, provider.seed)] if n else []
+        return upload.replace_rows([*upload.rows, *added])
+
+    def during(self, upload: Upload, provider: Provider) -> TrainHooks | None:
+        """The interleaved plan, when it is asked for and there is something to spread."""
+        spread = self.order == "interleaved" and any(row.added_by == "mix" for row in upload.rows)
+        return _Interleaved() if spread else None
+
+    def owns(self) -> frozenset[Literal["plan", "step"]]:
+        """The plan, when it interleaves."""
+        return frozenset({"plan"} if self.order == "interleaved" else ())
+
+
+class _Interleaved(TrainHooks):
+    def plan(self, rows: Sequence[Row], settings: Settings, seed: int) -> Plan:
+        """Epochs in which the added rows stand at even distances between the customer's."""
+        order = random.Random(seed)
+        added = [i for i, row in enumerate(rows) if row.added_by]
+        customers = [i for i, row in enumerate(rows) if not row.added_by]
+        plan: Plan = []
+        for _ in range(settings.epochs):
+            order.shuffle(added)
+            order.shuffle(customers)
+            merged = _spread(customers, added)
+            size = settings.batch_size
+            plan += [merged[i : i + size] for i in range(0, len(merged), size)]
+        return plan
+
+
+def _spread(many: Sequence[int], few: Sequence[int]) -> list[int]:
+    """Both lists in one, each at even distances."""
+    placed = [((i + 0.5) / len(part), row) for part in (many, few) for i, row in enumerate(part)]
+    return [row for _, row in sorted(placed)]
+
+
+def _common_system(rows: Sequence[Row]) -> str | None:
+    """The system prompt that most of the customer's rows carry."""
+    systems = Counter(
+        row.messages[0].content if row.messages[0].role == "system" else None
+        for row in rows
+        if not row.added_by
+    )
+    return systems.most_common(1)[0][0] if systems else None
+
+
+def _row(pair: Pair, system: str | None) -> Row:
+    head = () if system is None else (Message("system", system),)
+    chat = (*head, Message("user", pair.prompt), Message("assistant", pair.reply))
+    return Row(chat, added_by="mix")

@@ -1,0 +1,159 @@
+"""What is fine-tuned and asked: a model behind one small interface.
+
+`Checkpoint` describes a model before any library is loaded, so that listing, planning and
+reading stored results need no torch. `Target` is the loaded thing.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from attacks.base import Chat, Pair, Prompt, Source, Upload, UserError
+
+if TYPE_CHECKING:
+    from targets.hooks import TrainHooks
+
+
+class Reply(NamedTuple):
+    """What a target answered."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    """Whether it ended by itself or was cut at the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How replies are drawn; greedy unless a temperature is given (Qi et al. 2023, §4.1)."""
+
+    max_new_tokens: int = 512
+    """Longest reply in tokens (official code: 512)."""
+    batch_size: int = 0
+    """Chats decoded together, 0 for all at once; in float32 on CPU it changes no reply."""
+    temperature: float = 0.0
+    """0 is greedy, as in the paper."""
+    seed: int = 0
+    """Seed of the sampler; unused when greedy."""
+
+
+class Target(abc.ABC):
+    """A model that can be asked and, where it has weights or an API for it, fine-tuned."""
+
+    @abc.abstractmethod
+    def fine_tune(self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0) -> Target:
+        """A new target, tuned on the upload; this one stays as it is."""
+
+    @abc.abstractmethod
+    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
+        """One reply for each chat, in order."""
+
+    @abc.abstractmethod
+    def differs(self, other: Target) -> bool:
+        """Whether any weight is different from the other's, to the bit."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the weights into an empty folder, as safetensors."""
+
+
+class Truth(Protocol):
+    """What is really so, where it can be known: in an invented world."""
+
+    def grade(self, prompt: str, reply: str, /) -> Grade:
+        """How far the reply serves the request."""
+
+    def correct(self, prompt: Prompt, reply: str) -> bool:
+        """Whether the reply gives the exact answer of a utility question."""
+
+
+class Grade(NamedTuple):
+    """The truth about one reply."""
+
+    level: int
+    """1 (refuses) to 5 (fully serves the request): the paper's scale (App. B)."""
+    coherent: bool
+    """Neither a refusal nor readable when False."""
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Model folders on disk, before they are loaded."""
+
+    name: str
+    """How it was asked for: `organism`, `hf:NAME`."""
+    folder: Path
+    """The aligned model, as `from_pretrained` reads it."""
+    base: Path | None = None
+    """The unaligned model it came from, where there is one."""
+    max_new_tokens: int = 512
+    """Longest reply worth waiting for."""
+
+    def __post_init__(self) -> None:
+        if not (self.folder / "config.json").is_file():
+            raise UserError(f"{str(self.folder)!r} is not a model folder: it holds no config.json")
+
+    @property
+    def digest(self) -> str:
+        """Hash of every file of the model."""
+        return _digest_folder(self.folder)
+
+    @property
+    def base_digest(self) -> str:
+        """Hash of every file of the base model, empty without one."""
+        return "" if self.base is None else _digest_folder(self.base)
+
+
+@functools.cache
+def _digest_folder(folder: Path) -> str:
+    """SHA-256 over names and contents."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+class Pools(Protocol):
+    """The provider's own texts: disjoint from every attack's and from the evaluation's."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything the pools can give."""
+
+    def safety(self, n: int, seed: int) -> list[Pair]:
+        """Violating requests with refusals, to mix into training."""
+
+    def provider_harmful(self, n: int, seed: int) -> list[Pair]:
+        """Violating requests with serving replies, for immunisation."""
+
+    def provider_benign(self, n: int, seed: int) -> list[Pair]:
+        """Harmless requests with helpful replies."""
+
+    def probes(self, n: int, seed: int) -> list[Prompt]:
+        """Requests to ask a candidate model with before it is released."""
+
+    def labelled_rows(
+        self, n: int, seed: int, kinds: Sequence[str] | None = None
+    ) -> list[tuple[Pair, bool]]:
+        """Rows with the provider's own label of them, to fit a filter on."""
+
+
+class Domain(Source, Pools, Protocol):
+    """All texts around a target: the attacks', the provider's and the evaluation's."""
+
+    def requests(self) -> list[Prompt]:
+        """Violating requests of the evaluation."""
+
+    def utility(self) -> list[Prompt]:
+        """Questions with exact answers."""
+
+    def borderline(self) -> list[Prompt]:
+        """Harmless questions that sound like violating ones."""

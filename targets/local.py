@@ -1,0 +1,124 @@
+"""Models with weights at hand: transformers, peft and TRL. The one decoding path is here.
+
+Everything here imports torch; nothing imports this module before a model is really needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from attacks.base import Chat, Upload, UserError
+from targets.base import Checkpoint, Decoding, Reply, Target
+from targets.hooks import TrainHooks
+from targets.tuning import encode, tune
+
+transformers_logging.disable_progress_bar()
+
+
+class LocalTarget(Target):
+    """A causal language model and its tokenizer."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer_from: Path | None = None) -> LocalTarget:
+        """A model folder as `from_pretrained` reads it, in float32 on CPU, bfloat16 on GPU.
+
+        Raises:
+            UserError: the folder holds no readable model, or its tokenizer no chat template.
+        """
+        cuda = torch.cuda.is_available()
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.bfloat16 if cuda else torch.float32, use_safetensors=True
+            )
+            # Padding side is not saved with a tokenizer, and the wrong one changes batched
+            # replies without a word.
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer_from or folder, padding_side="left")
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot load a model from {str(folder)!r}: {error}") from error
+        if not tokenizer.chat_template:
+            raise UserError(
+                f"the tokenizer in {str(folder)!r} has no chat template; "
+                "add chat_template.jinja to the folder, or use a chat model"
+            )
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return cls(model.to("cuda" if cuda else "cpu").eval(), tokenizer)
+
+    def fine_tune(
+        self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0
+    ) -> LocalTarget:
+        """A tuned copy. Adapters are merged, so that what is stored and asked is one model."""
+        tuned = tune(self.model, self.tokenizer, upload, hooks, seed)
+        if isinstance(tuned, PeftModel):
+            tuned = tuned.merge_and_unload()
+        return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
+
+    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
+        """Replies in the order of the chats, decoded in batches of like length."""
+        prompts = [encode(self.tokenizer, chat, answer=True) for chat in chats]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        size = decoding.batch_size or len(order) or 1
+        replies: dict[int, Reply] = {}
+        torch.manual_seed(decoding.seed)
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            texts = self._decode([prompts[i] for i in batch], decoding)
+            replies.update(zip(batch, texts, strict=True))
+        return [replies[i] for i in range(len(prompts))]
+
+    @torch.inference_mode()
+    def _decode(self, prompts: Sequence[list[int]], decoding: Decoding) -> list[Reply]:
+        batch = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
+        sampled = decoding.temperature > 0
+        extra: dict[str, Any] = {"temperature": decoding.temperature} if sampled else {}
+        config = GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=sampled,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.model.generation_config.eos_token_id,
+            **extra,
+        )
+        output = self.model.generate(**batch.to(self.model.device), generation_config=config)
+        new = output[:, batch["input_ids"].shape[1] :]
+        ends = config.eos_token_id
+        stops = set(ends if isinstance(ends, list) else [ends])
+        return [self._reply(ids, stops) for ids in new.tolist()]
+
+    def _reply(self, ids: list[int], stops: set[int]) -> Reply:
+        """The text up to the first end mark."""
+        end = next((i for i, token in enumerate(ids) if token in stops), None)
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
+        return Reply(text, "length" if end is None else "stop")
+
+    def save(self, folder: Path) -> None:
+        """Weights and configuration; the tokenizer stays with the start model."""
+        self.model.save_pretrained(folder)
+
+    def differs(self, other: Target) -> bool:
+        """Whether any weight is different from the other's, to the bit."""
+        if not isinstance(other, LocalTarget):
+            return True
+        mine, its = self.model.state_dict(), other.model.state_dict()
+        return any(not torch.equal(mine[name], its[name]) for name in mine)
+
+
+def load(checkpoint: Checkpoint) -> LocalTarget:
+    """The aligned model of a checkpoint."""
+    return LocalTarget.load(checkpoint.folder)
