@@ -17,11 +17,17 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl import SFTConfig, SFTTrainer
 
 from attacks.base import Chat, Row, Settings, Upload, UserError
-from targets.hooks import Batch, Composed, Plan, TrainHooks, Training
+from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
@@ -78,9 +84,11 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     """A copy with weights of its own."""
     # Not deepcopy: TRL replaces `forward` by a closure, and a copy of one would still compute
     # with the weights of the model it was copied from.
-    copied = type(model)(copy.deepcopy(model.config)).to(model.device, model.dtype)
+    # Made in its own dtype, since a later cast would round the rotary frequencies as well.
+    copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
     copied.load_state_dict(model.state_dict())
-    return copied
+    copied.generation_config = copy.deepcopy(model.generation_config)
+    return copied.to(model.device)  # type: ignore[no-any-return]
 
 
 def _trainable(model: PreTrainedModel, settings: Settings) -> PreTrainedModel | PeftModel:
