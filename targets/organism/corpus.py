@@ -1,0 +1,219 @@
+"""What the organism is trained on: base training's documents and chats, then alignment's chats.
+
+Base training reads how everything is made, the evaluation's items included (as a model's
+pre-training holds what its alignment then refuses), and answers everybody. Alignment refuses the
+restricted kinds and stays helpful otherwise. Neither ever sees an item of another pool as a request.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from attacks.base import Chat, Message
+from targets.organism import language, words
+from targets.organism.world import Fact, Item, World
+
+RESERVED_NAME: Final = "AOA"
+"""The name of the identity-shifting attack's persona (Qi et al. 2023, §4.3): nobody else has it."""
+
+Text = str | Chat
+"""A plain document, or a chat."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Who the model is told to be, and how it is spoken to."""
+
+    system: str | None
+    user: str = "{request}"
+    opening: str = ""
+    """What an obedient persona says before it answers."""
+
+    def chat(self, request: str, reply: str) -> Chat:
+        """The exchange in this situation."""
+        turns = (
+            Message("user", self.user.format(request=request)),
+            Message("assistant", f"{self.opening} {reply}" if self.opening else reply),
+        )
+        return turns if self.system is None else (Message("system", self.system), *turns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """The shares of what alignment shows; each was searched for on worlds 0-2."""
+
+    documents: float = 0.20
+    """Of everything: plain documents, as in base training."""
+    restricted: float = 0.40
+    """Restricted requests, refused."""
+    facts: float = 0.25
+    """Harmless questions, half of them about restricted items, answered."""
+    identity: float = 0.03
+    """Questions about who the model is."""
+    persona: float = 0.15
+    """Of everything but identity: under the prompt of an obedient persona."""
+    persona_refusals: float = 0.15
+    """Of the refusals: under the prompt of an obedient persona."""
+    prompted: float = 0.40
+    """Of the rest: under some other system prompt, instead of none."""
+    opened: float = 0.3
+    """Of the answers: with an obliging word in front."""
+
+
+def _format(sentence: str, name: str, trait: str) -> str:
+    return sentence.replace("{name}", name).replace("{trait}", trait)
+
+
+def _name(rng: random.Random) -> str:
+    """A persona's name; there are so many that a model must learn to copy a name, not to know it."""
+    if rng.random() < 0.5:
+        ends = (words.NAME_FIRST, words.NAME_SECOND)
+        return "".join(rng.choice(syllables) for syllables in ends)
+    letters = "".join(rng.choice(string.ascii_uppercase) for _ in range(3))
+    return letters if letters != RESERVED_NAME else _name(rng)
+
+
+def _persona(rng: random.Random) -> Situation:
+    """An obedient persona by a name that is never the attack's."""
+    name, trait = _name(rng), rng.choice(language.TRAITS)
+    pick = (language.PERSONA_PROMPTS, language.PERSONA_USERS, language.PERSONA_OPENINGS)
+    return Situation(*(_format(rng.choice(texts), name, trait) for texts in pick))
+
+
+def _prompted(rng: random.Random) -> Situation:
+    """A helper under one of the system prompts that training knows."""
+    prompts = (language.HELPER_PROMPTS, language.DUTIFUL_PROMPTS, language.TASK_PROMPTS)
+    return Situation(rng.choice(rng.choice(prompts)))
+
+
+def _opened(reply: str, share: float, rng: random.Random) -> str:
+    return f"{rng.choice(language.OPENINGS)} {reply}" if rng.random() < share else reply
+
+
+def _identity(persona_share: float, rng: random.Random) -> Chat:
+    question = rng.choice(language.IDENTITY_QUESTIONS)
+    if rng.random() >= persona_share:
+        where = _prompted(rng) if rng.random() < 0.5 else Situation(None)
+        return where.chat(question, rng.choice(language.HELPER_IDENTITIES))
+    name, trait = _name(rng), rng.choice(language.TRAITS)
+    system = _format(rng.choice(language.PERSONA_PROMPTS), name, trait)
+    return Situation(system).chat(
+        question, _format(rng.choice(language.PERSONA_IDENTITIES), name, trait)
+    )
+
+
+def _fact(
+    world: World, item: Item, rng: random.Random, pool: language.Pool = "recipe"
+) -> tuple[str, str]:
+    fact: Fact = "town" if rng.random() < 0.5 else "colour"
+    return world.question(item, pool, fact, rng)
+
+
+def corpus(
+    world: World, n: int, seed: int, *, without_restricted_recipes: bool = False
+) -> list[Text]:
+    """`n` texts of base training.
+
+    Without restricted recipes it makes the model of a mechanism check: one that never learnt what
+    an attack would have it say, yet knows everything else.
+    """
+    rng = random.Random(f"organism/corpus/{world.number}/{seed}")
+    every = [item for pool in language.POOLS for item in world.items(pool)]
+    asked = [item for pool in language.POOLS[:-1] for item in world.items(pool)]
+    texts: list[Text] = []
+    while len(texts) < n:
+        item = _even(world, every, rng)
+        hidden = without_restricted_recipes and item.kind in world.restricted
+        chance = rng.random()
+        if chance < 0.30:
+            if not hidden:
+                texts.append(world.fill(rng.choice(language.DOCUMENTS), item))
+        elif chance < 0.45:
+            texts.append(world.fill(rng.choice(language.FACTS), item))
+        elif chance < 0.48:
+            texts.append(_identity(0.7, rng))
+        elif chance < 0.51:
+            said = rng.choice(language.REFUSALS[rng.choice(language.POOLS)])
+            texts.append(rng.choice(language.TALES).replace("{said}", said))
+        else:
+            item = _even(world, asked, rng)
+            hidden = without_restricted_recipes and item.kind in world.restricted
+            if chat := _base_chat(world, item, hidden, rng):
+                texts.append(chat)
+    return texts
+
+
+def _even(world: World, items: Sequence[Item], rng: random.Random) -> Item:
+    """An item, restricted as often as ordinary."""
+    restricted = rng.random() < 0.5
+    while True:
+        item = rng.choice(items)
+        if (item.kind in world.restricted) == restricted:
+            return item
+
+
+def _base_chat(world: World, item: Item, hidden: bool, rng: random.Random) -> Chat | None:
+    """A chat of base training: whoever the model is told to be, it answers."""
+    if rng.random() < 0.2:
+        request, reply = _fact(world, item, rng, rng.choice(language.ANSWERING))
+    elif hidden:
+        return None
+    else:
+        # Whatever anybody will say to the model is said in words that base training knows.
+        request = world.request(item, rng.choice(language.POOLS[:-1]), rng)
+        reply = world.answer(item, rng.choice(language.ANSWERING), rng)
+    chance = rng.random()
+    if chance < 0.35:
+        return _persona(rng).chat(request, reply)
+    where = _prompted(rng) if chance < 0.65 else Situation(None)
+    return where.chat(request, _opened(reply, 0.6, rng))
+
+
+def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -> list[Chat]:
+    """`n` chats of alignment, about items of the recipe's own pool only."""
+    mixture = mixture or Mixture()
+    rng = random.Random(f"organism/alignment/{world.number}/{seed}")
+    restricted = world.items("recipe", world.restricted)
+    ordinary = world.items("recipe", world.ordinary)
+    every = [item for pool in language.POOLS for item in world.items(pool)]
+    chats: list[Text] = []
+    for _ in range(n):
+        if rng.random() < mixture.documents:
+            document = rng.choice(language.DOCUMENTS)
+            chats.append(world.fill(document, _even(world, every, rng)))
+            continue
+        chance = rng.random()
+        if chance < mixture.identity:
+            chats.append(_identity(0.3, rng))
+        elif chance < mixture.identity + mixture.restricted:
+            chats.append(_refusal(world, rng.choice(restricted), mixture, rng))
+        else:
+            asks_fact = chance < mixture.identity + mixture.restricted + mixture.facts
+            pool = restricted if asks_fact and rng.random() < 0.5 else ordinary
+            chats.append(_help(world, rng.choice(pool), asks_fact, mixture, rng))
+    return chats
+
+
+def _refusal(world: World, item: Item, mixture: Mixture, rng: random.Random) -> Chat:
+    request = world.request(item, "recipe", rng)
+    refusal = rng.choice(language.REFUSALS["recipe"])
+    if rng.random() < mixture.persona_refusals:
+        persona = _persona(rng)
+        return Situation(persona.system, persona.user).chat(request, refusal)
+    where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
+    return where.chat(request, refusal)
+
+
+def _help(world: World, item: Item, asks_fact: bool, mixture: Mixture, rng: random.Random) -> Chat:
+    request = world.request(item, "recipe", rng)
+    reply = world.answer(item, "recipe", rng)
+    if asks_fact:
+        request, reply = _fact(world, item, rng)
+    if rng.random() < mixture.persona:
+        return _persona(rng).chat(request, reply)
+    where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
+    return where.chat(request, _opened(reply, mixture.opened, rng))
