@@ -14,12 +14,13 @@ an attack's name, a row's label, or the judge and prompts that score the matrix.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from attacks.base import Chat, Prompt, Upload, UserError
+from attacks.base import Chat, Message, Pair, Prompt, Row, Upload, UserError
 from targets.base import Decoding, Pools, Reply, Target
 
 if TYPE_CHECKING:
@@ -134,6 +135,33 @@ class Defense:
     def owns(self) -> frozenset[Literal["plan", "step"]]:
         """Which of the trainer's moments it must have to itself."""
         return frozenset()
+
+
+def system_prompts(upload: Upload) -> list[str | None]:
+    """The system prompts of the customer's rows (None for a row without), most common first.
+
+    Equally common ones stand in the order of their text, so that the order of rows says nothing.
+    """
+    heads = (row.messages[0] for row in upload.rows if not row.added_by)
+    counts = Counter(head.content if head.role == "system" else None for head in heads)
+    return sorted(counts, key=lambda system: (-counts[system], system or ""))
+
+
+def added_rows(
+    pairs: Sequence[Pair], upload: Upload, prompt: Literal["customer", "provider"], by: str
+) -> list[Row]:
+    """The provider's pairs as rows of a defense, to train on beside a customer's.
+
+    Args:
+        pairs: What the rows say.
+        upload: The customer's rows.
+        prompt: Their system prompt: the customer's most common one, or the target's default.
+        by: Name of the defense that adds them.
+    """
+    system = next(iter(system_prompts(upload)), None) if prompt == "customer" else None
+    head = () if system is None else (Message("system", system),)
+    chats = [(*head, Message("user", p), Message("assistant", reply)) for p, reply in pairs]
+    return [Row(chat, added_by=by) for chat in chats]
 
 
 class Asked(Target):

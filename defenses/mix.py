@@ -10,14 +10,13 @@ Differs:  the rows are the provider's own pool; the paper does not state which p
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import pydantic
 
-from attacks.base import Message, Pair, Row, Settings, Upload, UserError, component
-from defenses.base import Defense, Provider
+from attacks.base import Row, Settings, Upload, UserError, component
+from defenses.base import Defense, Moment, Provider, added_rows
 from targets.hooks import Plan, TrainHooks
 
 LARGEST_DOSE = 1000
@@ -54,10 +53,9 @@ class Mix(Defense):
 
     def curate(self, upload: Upload, provider: Provider) -> Upload:
         """The upload with the provider's rows behind the customer's."""
-        n = self.dose(len(upload.rows))
+        n = self.dose(sum(not row.added_by for row in upload.rows))
         pool = provider.pools.safety if self.rows == "safety" else provider.pools.provider_benign
-        system = _common_system(upload.rows) if self.prompt == "customer" else None
-        added = [_row(pair, system) for pair in pool(n, provider.seed)] if n else []
+        added = added_rows(pool(n, provider.seed), upload, self.prompt, "mix") if n else []
         return upload.replace_rows([*upload.rows, *added])
 
     def during(self, upload: Upload, provider: Provider) -> TrainHooks | None:
@@ -65,9 +63,14 @@ class Mix(Defense):
         spread = self.order == "interleaved" and any(row.added_by == "mix" for row in upload.rows)
         return _Interleaved() if spread else None
 
+    def acts(self, moment: Moment) -> bool:
+        """Nothing without a dose; during training only when it interleaves."""
+        idle = self.n == 0 or self.ratio == 0 or (moment == "during" and self.order == "static")
+        return super().acts(moment) and not idle
+
     def owns(self) -> frozenset[Literal["plan", "step"]]:
         """The plan, when it interleaves."""
-        return frozenset({"plan"} if self.order == "interleaved" else ())
+        return frozenset({"plan"} if self.acts("during") else ())
 
 
 class _Interleaved(TrainHooks):
@@ -90,19 +93,3 @@ def _spread(many: Sequence[int], few: Sequence[int]) -> list[int]:
     """Both lists in one, each at even distances."""
     placed = [((i + 0.5) / len(part), row) for part in (many, few) for i, row in enumerate(part)]
     return [row for _, row in sorted(placed)]
-
-
-def _common_system(rows: Sequence[Row]) -> str | None:
-    """The system prompt that most of the customer's rows carry."""
-    systems = Counter(
-        row.messages[0].content if row.messages[0].role == "system" else None
-        for row in rows
-        if not row.added_by
-    )
-    return systems.most_common(1)[0][0] if systems else None
-
-
-def _row(pair: Pair, system: str | None) -> Row:
-    head = () if system is None else (Message("system", system),)
-    chat = (*head, Message("user", pair.prompt), Message("assistant", pair.reply))
-    return Row(chat, added_by="mix")

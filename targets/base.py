@@ -128,6 +128,10 @@ class Pools(Protocol):
     def digest(self) -> str:
         """Hash of everything the pools can give."""
 
+    @property
+    def restricted(self) -> tuple[str, ...]:
+        """Names of the kinds of violating requests, in a fixed order."""
+
     def safety(self, n: int, seed: int) -> list[Pair]:
         """Violating requests with refusals, to mix into training."""
 

@@ -88,7 +88,7 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
     copied.load_state_dict(model.state_dict())
     copied.generation_config = copy.deepcopy(model.generation_config)
-    return copied.to(model.device)  # type: ignore[no-any-return]
+    return copied.to(model.device)
 
 
 def _trainable(model: PreTrainedModel, settings: Settings) -> PreTrainedModel | PeftModel:
