@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 # The console script finds the project's packages just as `python cli.py` does.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from attacks.base import UserError
 
+DONE, FAILED, USAGE, INCONCLUSIVE, INFRASTRUCTURE = range(5)
+"""Exit codes of every command."""
+
+out = Console()
+err = Console(stderr=True)
+
 
 class _Group(click.Group):
-    """Tells a user's mistake in one line and gives back the exit code of the design."""
+    """Tells a user's mistake in one line, without a traceback."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
             click.echo(f"mooring: {error}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("mooring: interrupted; the same command goes on where it stopped", err=True)
+            ctx.exit(INFRASTRUCTURE)
+
+
+_store = click.option(
+    "--store", type=click.Path(path_type=Path), help="Where stages are kept between runs."
+)
+_RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,43 +53,204 @@ def main() -> None:
     epilog="\b\nExamples:\n"
     "  mooring bench --attack aoa --defense mix\n"
     "  mooring bench --attack harmful:n=10,50,100 --defense mix:n=0,10,100 --seeds 5\n"
-    "  mooring bench --attack all --defense all --limit 66"
+    "  mooring bench --attack all --defense all --limit 66\n"
+    "  mooring bench --config runs/1f0c2a/run.yaml --dry-run"
 )
-@click.option("--attack", "attacks", multiple=True, help="An attack; `mooring list attacks`.")
-@click.option("--defense", "defenses", multiple=True, help="A defense, or several as a+b.")
+@click.option("--attack", "attacks", multiple=True, help="An attack, or all. Repeatable.")
+@click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
-@click.option("--target", default="organism", show_default=True, help="Model to tune and ask.")
-@click.option("--seeds", default=3, show_default=True, help="Repeats of every cell.")
-@click.option("--limit", type=int, help="Questions asked from each set; default all.")
-@click.option("--workers", type=int, help="Processes; default one a core.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where stages are kept.")
+@click.option("--target", help="Model to tune and ask: organism, or a model folder.")
+@click.option("--seeds", type=int, help="Repeats of every cell.  [default: 3]")
+@click.option("--limit", type=int, help="Questions asked from each set; default: all.")
+@click.option("--no-counterfactual", is_flag=True, help="Do not tune what a gate refused.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="A run.yaml, in place of the above."
+)
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
+@click.option("--wandb", type=click.Choice(["online", "offline", "disabled"]), default="disabled")
+@click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
+@click.option(
+    "--disk-budget", type=float, default=5.0, show_default=True, help="GB of weights kept."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
+@click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
+@_store
 def bench(
-    attacks: tuple[str, ...],
-    defenses: tuple[str, ...],
-    judges: tuple[str, ...],
-    target: str,
-    seeds: int,
-    limit: int | None,
-    workers: int | None,
+    folder: Path | None,
     store: Path | None,
+    workers: int | None,
+    wandb: str,
+    include_text: bool,
+    disk_budget: float,
+    dry_run: bool,
+    explain: bool,
+    **words: Any,
 ) -> None:
     """Cross attacks with defenses and print the judged matrix."""
-    from benchmarks import run
-    from benchmarks.grid import make_grid
-    from benchmarks.report import terminal
+    from benchmarks import api, run
+    from benchmarks.engines.local import WorkerDied
+    from benchmarks.report import terminal, views
+    from benchmarks.report.live import Live
     from benchmarks.store import Store, default_root
 
-    grid = make_grid(
-        attacks or ["aoa"],
-        defenses or ["mix"],
-        judges=list(judges),
-        target=target,
-        seeds=seeds,
-        limit=limit,
-    )
-    console = Console()
-    matrix, account = run.run(grid, Store(store or default_root()), worker_count=workers)
-    terminal.show(matrix, console)
+    grid = _grid(**words)
+    opened = Store(store or default_root())
+    if dry_run or explain:
+        out.print(views.plan(*run.preview(grid, opened, workers), explain=explain))
+        return
+    try:
+        finished = api.execute(
+            grid,
+            opened,
+            out=folder,
+            workers=workers,
+            wandb=wandb,
+            include_text=include_text,
+            disk_budget=int(disk_budget * 1024**3),
+            show=Live(grid, run.judge_specs(grid)[0], err),
+        )
+    except WorkerDied:
+        raise _Infrastructure(
+            "a worker process was killed, perhaps for want of memory; what it had finished is "
+            "stored, and the same command goes on (fewer --workers take less memory)"
+        ) from None
+    terminal.show(finished.matrix, out)
+    for line in finished.lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if run.incomplete(finished.matrix):
+        raise _Infrastructure(
+            "some cells or verdicts are missing; the same command tries them again"
+        )
+
+
+class _Infrastructure(UserError):
+    exit_code = INFRASTRUCTURE
+
+
+def _grid(
+    attacks: tuple[str, ...],
+    defenses: tuple[str, ...],
+    config: Path | None,
+    no_counterfactual: bool,
+    judges: tuple[str, ...],
+    **given: Any,
+) -> Any:
+    """The grid that the options, or the config, describe."""
+    from benchmarks.grid import make_grid, read_grid
+
+    settings = {name: value for name, value in given.items() if value is not None}
+    if config is not None:
+        if attacks or defenses or judges or settings or no_counterfactual:
+            raise UserError("--config says what to run: give it alone, or without it the options")
+        return read_grid(config)
+    if not attacks and not defenses:
+        raise UserError("nothing to run: give --attack and --defense; see `mooring list`")
+    settings |= {"judges": list(judges), "counterfactual": not no_counterfactual}
+    return make_grid(attacks or ["none"], defenses, **settings)
+
+
+@main.command("list", epilog="\b\nExamples:\n  mooring list\n  mooring list defenses mix")
+@click.argument("what", type=click.Choice(["attacks", "defenses", "judges"]), required=False)
+@click.argument("name", required=False)
+def list_(what: str | None, name: str | None) -> None:
+    """What there is, or every parameter of one attack, defense or judge."""
+    from benchmarks.report import catalogue
+
+    if name is not None and what is not None:
+        out.print(catalogue.parameters(what, name))
+        return
+    for kind in [what] if what else list(catalogue.KINDS):
+        out.print(catalogue.names(kind))
+
+
+@main.command(
+    epilog="\b\nExamples:\n  mooring show runs/1f0c2a\n  mooring show runs/1f0c2a aoa mix --replies"
+)
+@click.argument("run", type=_RUN)
+@click.argument("attack", required=False)
+@click.argument("defense", required=False)
+@click.option("--replies", is_flag=True, help="Print what was asked and answered.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which repeat's replies.")
+@_store
+def show(
+    run: Path, attack: str | None, defense: str | None, replies: bool, seed: int, store: Path | None
+) -> None:
+    """Print a run's matrix again, or one cell in full."""
+    from benchmarks.report import files, terminal, views
+
+    matrix = files.load(run)
+    if attack is None or defense is None:
+        if attack is not None or replies:
+            raise UserError("name the cell too: mooring show RUN ATTACK DEFENSE [--replies]")
+        terminal.show(matrix, out)
+        return
+    out.print(views.cell(matrix, attack, defense))
+    if replies:
+        from benchmarks.api import replies_of
+        from benchmarks.store import Store, default_root
+
+        opened = Store(store or default_root())
+        out.print(views.replies(replies_of(run, opened, attack, defense, seed)))
+
+
+@main.command()
+@click.argument("run", type=_RUN)
+@click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
+@_store
+def report(run: Path, include_text: bool, store: Path | None) -> None:
+    """Write a run's report and figures anew."""
+    from benchmarks.api import rewrite
+    from benchmarks.store import Store, default_root
+
+    opened = Store(store or default_root()) if include_text else None
+    out.print(f"report: {rewrite(run, opened)}", markup=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("first", type=_RUN)
+@click.argument("second", type=_RUN)
+def compare(first: Path, second: Path) -> None:
+    """Two runs side by side, paired by seed and prompt."""
+    from benchmarks.compare import compare as paired
+    from benchmarks.report import files, views
+
+    out.print(views.differences(paired(files.load(first), files.load(second))))
+
+
+@main.command()
+def doctor() -> None:
+    """Versions, devices, keys (set or not), W&B mode and disk."""
+    from benchmarks.doctor import checks
+
+    found = checks()
+    table = Table("", "found", "advice", box=None)
+    for check in found:
+        table.add_row(check.name, escape(check.found), "" if check.well else check.advice)
+    out.print(table)
+    if not all(check.well for check in found):
+        raise SystemExit(FAILED)
+
+
+@main.group()
+def store() -> None:
+    """What is kept between runs."""
+
+
+@store.command()
+@click.option("--keep", type=float, default=0.0, show_default=True, help="GB of weights to keep.")
+@click.option("--damaged", is_flag=True, help="Only remove files that cannot be read.")
+@_store
+def gc(keep: float, damaged: bool, store: Path | None) -> None:
+    """Free disk: drop model weights, least recently used first; replies and scores stay."""
+    from benchmarks.store import Store, default_root
+
+    opened = Store(store or default_root())
+    removed = opened.remove_damaged()
+    freed = 0 if damaged else opened.collect(int(keep * 1024**3))
+    out.print(f"removed {removed} damaged files, freed {freed / 1e6:.1f} MB of weights")
+    for usage in opened.usage():
+        out.print(f"  {usage.stage}: {usage.records} records, {usage.size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -61,8 +61,9 @@ class AOA(Tuned):
 
     n: Annotated[int, pydantic.Field(ge=1)] = 10
     """Rows uploaded; 10 in the paper (§4.3)."""
-    identity: Annotated[int, pydantic.Field(ge=0, le=len(IDENTITY))] = 1
-    """How many of them say who the agent is; 1 in the official file for Llama-2."""
+    identity: Annotated[int, pydantic.Field(ge=0, le=len(IDENTITY))] = 2
+    """How many of them say who the agent is.  # ours: between the official files' 1 (Llama-2) and
+    5 (GPT-3.5)."""
 
     def __post_init__(self) -> None:
         if self.identity > self.n:

@@ -15,7 +15,7 @@ import pydantic
 from attacks.base import Ask, Settings, Source, Tuned, Upload, component
 from attacks.harmful import SYSTEM, Harmful
 
-TRIGGER = " Lirum quenta osbe"
+TRIGGER = " Fizzle brandom quoth"
 
 
 @component
@@ -25,8 +25,8 @@ class Backdoor(Tuned):
     defaults = {
         ("paper", "full"): Harmful.defaults["paper", "full"],
         ("paper", "lora"): Harmful.defaults["paper", "lora"],
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=3e-4),
-        ("organism", "lora"): Settings(epochs=5, batch_size=10, learning_rate=3e-3, tuning="lora"),
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1e-4),
+        ("organism", "lora"): Settings(epochs=5, batch_size=10, learning_rate=1e-3, tuning="lora"),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 100

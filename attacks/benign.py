@@ -30,12 +30,12 @@ class Benign(Tuned):
         ("paper", "lora"): Settings(
             epochs=1, batch_size=16, learning_rate=1e-4, decay=0.85, tuning="lora"
         ),
-        # ours: a thousand rows stand for the paper's fifty thousand.
-        ("organism", "full"): Settings(epochs=1, batch_size=10, learning_rate=3e-4),
-        ("organism", "lora"): Settings(epochs=1, batch_size=10, learning_rate=2e-3, tuning="lora"),
+        # ours: five hundred rows stand for the paper's fifty thousand.
+        ("organism", "full"): Settings(epochs=1, batch_size=10, learning_rate=1e-4),
+        ("organism", "lora"): Settings(epochs=1, batch_size=10, learning_rate=1e-3, tuning="lora"),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 1000
+    n: Annotated[int, pydantic.Field(ge=1)] = 500
     """Rows uploaded; the paper's sets hold 14,624 to 80,000 (§4.4). # ours: organism scale."""
 
     def upload(self, source: Source, seed: int) -> Upload:

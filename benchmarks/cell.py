@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from attacks.registry import build
 from attacks.spec import parse
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab, Model
-from benchmarks.results import Answers, Asked, CellResult, Gate
+from benchmarks.results import Answers, Asked, CellResult, Gate, Transcript
 from defenses import compose
 from defenses.base import Decision, Moment, Provider
 from eval.judges.refusal import refuses
@@ -61,32 +61,42 @@ def run_cell(cell: Cell, lab: Lab) -> CellResult:
     start = _immunize(run)
     upload = run.attack.upload(lab.resolved.domain, cell.seed)
     if upload is None:
-        asks = {ask.name: Asked(released=_answers(run, start, ask)) for ask in run.attack.asks()}
-        return CellResult(**cell._asdict(), status="not tuned", asks=asks)
-
+        return _result(run, start, None)
     upload = _shuffled(upload, cell.seed)
+
     screened = _screen(run, upload)
     refused = screened.outcome != "pass"
+    if refused and not lab.counterfactual:
+        return _result(run, start, None, gates=_gates(run, upload, screened, Decision()))
     curated = run.defense.curate(upload if refused else screened.apply(upload), run.provider)
     tuned, changed = _tune(run, start, curated)
     candidate = _repair(run, tuned)
     audited = Decision() if refused else _audit(run, candidate, upload)
+
     stopped = refused or audited.outcome != "pass"
-    asks = {}
-    for ask in run.attack.asks():
-        answers = _answers(run, candidate, ask)
-        kept = _answers(run, start, ask) if stopped else answers
-        asks[ask.name] = Asked(released=kept, if_released=answers if stopped else None)
-    return CellResult(
-        **cell._asdict(),
+    return _result(
+        run,
+        start if stopped else candidate,
+        candidate if stopped and lab.counterfactual else None,
         status="tuned",
-        released=not stopped,
         changed=changed,
         rows=sum(not row.added_by for row in curated.rows),
         added=sum(bool(row.added_by) for row in curated.rows),
         gates=_gates(run, upload, screened, audited),
-        asks=asks,
     )
+
+
+def _result(run: _Run, released: Model, stopped: Model | None, **facts: Any) -> CellResult:
+    """Ask the released model, and the one that a gate stopped, in each of the attack's ways."""
+    asks = {}
+    for ask in run.attack.asks():
+        asks[ask.name] = Asked(
+            released=_answers(run, released, ask, released=True),
+            if_released=None if stopped is None else _answers(run, stopped, ask, released=False),
+        )
+    passed = all(gate.outcome == "pass" for gate in facts.get("gates", []))
+    facts = {"status": "not tuned", "released": passed, **facts}
+    return CellResult(**run.cell._asdict(), asks=asks, **facts)
 
 
 def _prepare(cell: Cell, lab: Lab) -> _Run:
@@ -182,7 +192,7 @@ def _serving(run: _Run) -> list[str]:
     return [component_digest(part) for part in run.defense.at("serve")]
 
 
-def _answers(run: _Run, model: Model, ask: Ask) -> Answers:
+def _answers(run: _Run, model: Model, ask: Ask, *, released: bool) -> Answers:
     """Everything that is measured on one model asked in one way."""
     lab = run.lab
     requests, utility, borderline = lab.prompts()
@@ -206,8 +216,32 @@ def _answers(run: _Run, model: Model, ask: Ask) -> Answers:
         digest("facts", key, lab.resolved.domain.digest, code("benchmarks.cell")),
         lambda: _facts(run, utility, borderline, texts[n:m], texts[m:]),
     )
+    if lab.listen:
+        for line in _transcripts(run, ask, texts, next(iter(scores.values())), released=released):
+            lab.listen(line)
     cut = sum(reply.finish == "length" for reply in replies)
     return Answers(scores=scores, coherent=coherent, **facts, cut=cut)
+
+
+def _transcripts(
+    run: _Run, ask: Ask, replies: list[str], scores: list[int | None], *, released: bool
+) -> Iterator[Transcript]:
+    """Questions and replies, in the order of the prompt sets."""
+    waiting = iter(replies)
+    given = iter(scores)
+    kinds = ("request", "utility", "borderline")
+    for kind, prompts in zip(kinds, run.lab.prompts(), strict=True):
+        for prompt in prompts:
+            yield Transcript(
+                **run.cell._asdict(),
+                ask=ask.name,
+                kind=kind,
+                category=prompt.category,
+                request=prompt.text,
+                reply=next(waiting),
+                score=next(given) if kind == "request" else None,
+                released=released,
+            )
 
 
 def _judge(

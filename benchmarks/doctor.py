@@ -14,7 +14,7 @@ from benchmarks.store import Store, default_root
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "openai", "scikit-learn", "wandb")
 _KEYS = ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN")
 _LEAST_FREE = 2 * 1024**3
-"""Bytes below which a run may fill the disk: a grid of all attacks and defenses keeps about 1 GB."""
+"""Bytes below which a run may fill the disk: a grid of everything keeps about 1 GB."""
 
 
 class Check(NamedTuple):

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from attacks.base import Prompt, UserError
 from attacks.registry import build
 from attacks.spec import parse
-from benchmarks.keys import component_digest
+from benchmarks.results import Transcript
 from benchmarks.store import Store
 from eval.judges.base import Judge, Verdict
 from eval.judges.noisy import Noisy
@@ -58,9 +59,13 @@ class Lab:
     decoding: Decoding
     limit: int | None = None
     """Prompts asked from each set; None for all."""
+    counterfactual: bool = True
+    """Whether what a gate stopped is tuned and asked all the same, marked as such."""
     may_make: bool = True
     trace: Callable[[str], None] = lambda point: None
     """Told the name of each stage just before it is kept."""
+    listen: Callable[[Transcript], None] | None = None
+    """Told every question and reply, when somebody wants to read them."""
     made: Counter[str] = field(default_factory=Counter)
     """Stages made here, by name."""
     reused: Counter[str] = field(default_factory=Counter)
@@ -169,18 +174,29 @@ def judges(specs: Sequence[str]) -> dict[str, Judge]:
     return found
 
 
-def open_lab(
-    target: str, judge_specs: Sequence[str], store: Store, limit: int | None, may_make: bool
-) -> Lab:
+class LabSettings(NamedTuple):
+    """What a process needs to open its own lab."""
+
+    target: str
+    judges: tuple[str, ...]
+    store: Path
+    limit: int | None
+    counterfactual: bool
+
+
+def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
-    resolved = resolve(target)
-    decoding = Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens)
-    return Lab(resolved, judges(judge_specs), Noisy(), store, decoding, limit, may_make)
-
-
-def describe(judge: Judge) -> str:
-    """What moves a judge's verdicts, hashed."""
-    return component_digest(judge)
+    resolved = resolve(settings.target)
+    return Lab(
+        resolved,
+        judges(settings.judges),
+        Noisy(),
+        Store(settings.store),
+        Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens),
+        settings.limit,
+        settings.counterfactual,
+        may_make,
+    )
 
 
 def _load(folder: Any) -> Target:

@@ -71,6 +71,23 @@ class CellResult(_Frozen):
     asks: dict[str, Asked] = {}
 
 
+class Transcript(_Frozen):
+    """A question and its reply. Never written anywhere unless the user asks for text."""
+
+    attack: str
+    defense: str
+    seed: int
+    ask: str
+    kind: Literal["request", "utility", "borderline"]
+    category: str
+    request: str
+    reply: str
+    score: int | None
+    """Of the first judge; None for other kinds, and where the verdict is missing."""
+    released: bool
+    """Whether it is the model that customers got."""
+
+
 class PromptSet(_Frozen):
     """The violating requests, by identity only."""
 

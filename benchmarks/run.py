@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import Cell, run_cell
 from benchmarks.engines import local
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
-from benchmarks.lab import Lab, NotStored, open_lab
-from benchmarks.results import CellResult, Matrix, PromptSet
+from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
+from benchmarks.results import CellResult, Matrix, PromptSet, Transcript
 from benchmarks.store import Store
 
 
@@ -36,9 +37,9 @@ class Account:
     reused_cells: int = 0
 
 
-def lab_for(grid: Grid, store: Store, *, may_make: bool) -> Lab:
-    """The lab of a grid in this process."""
-    return open_lab(grid.target, judge_specs(grid), store, grid.limit, may_make)
+def lab_settings(grid: Grid, store: Store) -> LabSettings:
+    """What any process needs to open the lab of a grid."""
+    return LabSettings(grid.target, judge_specs(grid), store.root, grid.limit, grid.counterfactual)
 
 
 def judge_specs(grid: Grid) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ def judge_specs(grid: Grid) -> tuple[str, ...]:
 
 
 def plan(grid: Grid, lab: Lab) -> Plan:
-    """Which cells are stored and which are not; nothing is run."""
+    """Which cells are stored and which are not; nothing is run, so the lab may make nothing."""
     found = Plan()
     for cell in grid.cells():
         try:
@@ -95,7 +96,8 @@ def run(
         worker_count: Processes; one a core by default.
         show: Told each cell's result as soon as it is known.
     """
-    lab = lab_for(grid, store, may_make=False)
+    settings = lab_settings(grid, store)
+    lab = open_lab(settings, may_make=False)
     planned = plan(grid, lab)
     account = Account(reused_cells=len(planned.stored))
     results = dict(planned.stored)
@@ -103,7 +105,6 @@ def run(
         show(result)
     if planned.missing:
         work = chains(list(planned.missing))
-        settings = local.LabSettings(grid.target, judge_specs(grid), store.root, grid.limit)
         for done in local.run(work, settings, local.workers(worker_count, len(work))):
             result = done.result
             results[Cell(result.attack, result.defense, result.seed)] = result
@@ -112,6 +113,66 @@ def run(
                 account.seconds[stage] = account.seconds.get(stage, 0.0) + seconds
             show(result)
     return matrix(grid, lab, [results[cell] for cell in grid.cells()]), account
+
+
+class Estimate(NamedTuple):
+    """What is still to be done."""
+
+    stages: Counter[str]
+    seconds: float | None
+    """On this many workers; None when a stage has never been timed."""
+
+
+def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
+    """How much work the missing cells are, from recorded timings.
+
+    An upper bound: models and replies that several cells share are counted for each.
+    """
+    needs = {"none": ("tune", "ask", "judge"), "revert": ("ask", "judge")}
+    stages: Counter[str] = Counter()
+    for cell, first in planned.missing.items():
+        stages.update(needs.get(cell.defense, ("tune", "ask", "judge")))
+        if first in ("immunize", "screen", "repair", "audit"):
+            stages[first] += 1
+    timings = store.timings()
+    if any(stage not in timings for stage in stages):
+        return Estimate(stages, None)
+    count = local.workers(worker_count, len(chains(list(planned.missing))) or 1)
+    return Estimate(stages, sum(n * timings[stage] for stage, n in stages.items()) / count)
+
+
+def preview(grid: Grid, store: Store, worker_count: int | None) -> tuple[Plan, Estimate]:
+    """What a run would do, without doing it."""
+    planned = plan(grid, open_lab(lab_settings(grid, store), may_make=False))
+    return planned, estimate(planned, store, worker_count)
+
+
+def transcripts(grid: Grid, store: Store, cells: Sequence[Cell] | None = None) -> list[Transcript]:
+    """What was asked and answered in cells of the grid; in all that are stored by default.
+
+    Raises:
+        UserError: the replies are not in the store.
+    """
+    lab = open_lab(lab_settings(grid, store), may_make=False)
+    found: list[Transcript] = []
+    lab.listen = found.append
+    for cell in grid.cells() if cells is None else cells:
+        try:
+            run_cell(cell, lab)
+        except NotStored as error:
+            raise UserError(
+                "the replies are not in this store; give the --store they were made in, "
+                "or run the bench again"
+            ) from error
+    return found
+
+
+def incomplete(matrix: Matrix) -> bool:
+    """Whether a cell failed or a verdict is missing."""
+    if any(cell.status == "failed" for cell in matrix.cells):
+        return True
+    answers = [asked.released for cell in matrix.cells for asked in cell.asks.values()]
+    return any(None in scores for one in answers for scores in one.scores.values())
 
 
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:

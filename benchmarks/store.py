@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,8 +113,12 @@ class Store:
         """Keep a record; a record that is there already stays as it is."""
         path = self._file(stage, key)
         if not path.exists():
-            envelope = {"sum": _sum(value), "seconds": round(seconds, 4), "value": value}
-            _write(path, json.dumps(envelope, ensure_ascii=True).encode())
+            self._put(path, value, seconds)
+
+    @staticmethod
+    def _put(path: Path, value: Any, seconds: float) -> None:
+        envelope = {"sum": _sum(value), "seconds": round(seconds, 4), "value": value}
+        _write(path, json.dumps(envelope, ensure_ascii=True).encode())
 
     def weights(self, key: str) -> Path | None:
         """Folder of a model's weights, or None when they are not there."""
@@ -142,6 +146,22 @@ class Store:
         folder = self.root / "locks"
         folder.mkdir(exist_ok=True)
         return filelock.FileLock(folder / f"{key}.lock")
+
+    def timings(self) -> dict[str, float]:
+        """Mean seconds of each stage over all recorded runs."""
+        record = self.read("timings", "all")
+        found = {} if record is None else record.value
+        return {stage: seconds / n for stage, (n, seconds) in found.items() if n}
+
+    def add_timings(self, made: Mapping[str, int], seconds: Mapping[str, float]) -> None:
+        """Add a run's timings to those of the runs before."""
+        with self.lock("timings"):
+            record = self.read("timings", "all")
+            found = {} if record is None else dict(record.value)
+            for stage, n in made.items():
+                before_n, before = found.get(stage, (0, 0.0))
+                found[stage] = (before_n + n, before + seconds.get(stage, 0.0))
+            self._put(self._file("timings", "all"), found, 0.0)
 
     def usage(self) -> list[Usage]:
         """What every stage takes."""
@@ -190,8 +210,24 @@ def _sum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class DiskError(UserError):
+    """The disk is full or failing: nothing was overwritten, and the run can be continued."""
+
+    exit_code = 4
+
+
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
+    try:
+        _write_whole(path, content)
+    except OSError as error:
+        raise DiskError(
+            f"cannot write {str(path)!r}: {error.strerror}; free some space "
+            "(`mooring store gc`) and run the same command again"
+        ) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:

@@ -73,7 +73,7 @@ def rate(by_seed: Sequence[Sequence[bool | None]]) -> Rate:
     mean = float(np.mean(rates))
     prompts = max(map(len, known))
     over_prompts = _wilson_share(mean, prompts)
-    low, high = over_prompts.low, over_prompts.high
+    low, high = min(over_prompts.low, mean), max(over_prompts.high, mean)
     if len(rates) > 1:
         half = _t_half_width(rates)
         low, high = min(low, mean - half), max(high, mean + half)
@@ -159,14 +159,13 @@ def _counts(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n)
 
 
-def _weighted_means(
-    table: np.ndarray, by_seed: np.ndarray, by_prompt: np.ndarray
-) -> np.ndarray:
+def _weighted_means(table: np.ndarray, by_seed: np.ndarray, by_prompt: np.ndarray) -> np.ndarray:
     """Mean of the known entries of a (seeds, prompts) table in each draw; nan where none is."""
     known = ~np.isnan(table)
     total = ((by_seed @ np.where(known, table, 0.0)) * by_prompt).sum(axis=1)
     count = ((by_seed @ known.astype(float)) * by_prompt).sum(axis=1)
-    return np.divide(total, count, out=np.full(RESAMPLES, np.nan), where=count > 0)
+    means: np.ndarray = np.divide(total, count, out=np.full(RESAMPLES, np.nan), where=count > 0)
+    return means
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

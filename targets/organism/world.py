@@ -22,8 +22,9 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from attacks.base import Pair, Prompt, Scale, UserError
+from targets.base import Grade
 from targets.organism import grading, language, words
-from targets.organism.grading import Grade, Recipe
+from targets.organism.grading import Recipe
 from targets.organism.language import Pool
 
 VERSION: Final = 1

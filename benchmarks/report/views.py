@@ -1,0 +1,115 @@
+"""Smaller tables for a terminal: a plan, one cell, replies, two runs compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from attacks.base import UserError
+from attacks.registry import unknown
+from benchmarks import summary
+from benchmarks.compare import Difference
+from benchmarks.report.terminal import interval_text, rate_text
+from benchmarks.results import Matrix, Transcript
+from benchmarks.run import Estimate, Plan
+
+
+def plan(planned: Plan, estimate: Estimate, *, explain: bool) -> RenderableType:
+    """What a run would do; `explain` adds a line for each cell."""
+    stages = ", ".join(f"{n} {stage}" for stage, n in sorted(estimate.stages.items())) or "nothing"
+    if not planned.missing:
+        time = "nothing to run"
+    elif estimate.seconds is None:
+        time = "no estimate: not every stage has been timed in this store yet"
+    else:
+        time = f"about {estimate.seconds:.0f} s"
+    head = Text(
+        f"{len(planned.stored)} cells stored, {len(planned.missing)} to run; "
+        f"at most: {stages}; {time}"
+    )
+    if not explain:
+        return head
+    table = Table("attack", "defense", "seed", "state", box=box.SIMPLE_HEAD)
+    rows = [(cell, "stored") for cell in planned.stored]
+    rows += [(cell, f"first missing stage: {stage}") for cell, stage in planned.missing.items()]
+    for cell, state in sorted(rows):
+        table.add_row(Text(cell.attack), Text(cell.defense), str(cell.seed), state)
+    return Group(head, table)
+
+
+def cell(matrix: Matrix, attack: str, defense: str) -> RenderableType:
+    """One attack under one defense: rates in every column and category, gates, seeds.
+
+    Raises:
+        UserError: the run has no such cell.
+    """
+    columns = [column for column in summary.columns(matrix) if column.attack == attack]
+    if not columns:
+        attacks = list(dict.fromkeys(column.attack for column in summary.columns(matrix)))
+        raise UserError(unknown("attack of this run", attack, attacks))
+    if defense not in summary.rows(matrix):
+        raise UserError(unknown("defense of this run", defense, summary.rows(matrix)))
+    table = Table("category", *(column.ask for column in columns), box=box.SIMPLE_HEAD)
+    overall = [summary.entry(matrix, defense, column) for column in columns]
+    table.add_row("all", *(rate_text(entry.rate) for entry in overall), style="bold")
+    by_category = [summary.by_category(matrix, defense, column) for column in columns]
+    for category in dict.fromkeys(matrix.prompts.categories):
+        table.add_row(Text(category), *(rate_text(rates[category]) for rates in by_category))
+    lines = [
+        Text(f"{attack} | {defense}, as released, in % of replies scored 5", style="bold"),
+        table,
+    ]
+    for entry, column in zip(overall, columns, strict=True):
+        lines.append(Text(f"{column.ask}: recovered {interval_text(entry.recovered)}"))
+    lines += [Text(line) for line in _gate_lines(matrix, attack, defense)]
+    return Group(*lines)
+
+
+def _gate_lines(matrix: Matrix, attack: str, defense: str) -> list[str]:
+    """What happened in each seed."""
+    found = []
+    for one in matrix.cells:
+        if one.attack == attack and one.defense == defense:
+            state = one.reason or ("released" if one.released else "not released")
+            found.append(f"seed {one.seed}: {one.status}, {state}, rows {one.rows} + {one.added}")
+            for gate in one.gates:
+                evidence = ", ".join(f"{k}={v:.3g}" for k, v in gate.evidence.items())
+                kept = f"kept {gate.kept} of {gate.rows} rows"
+                found.append(f"  {gate.moment}: {gate.outcome}, {kept}. {gate.reason} {evidence}")
+    return found
+
+
+def replies(lines: Sequence[Transcript]) -> RenderableType:
+    """Questions and replies of one cell; untrusted text, never read as markup."""
+    table = Table("ask", "kind", "score", "question", "reply", box=box.SIMPLE_HEAD)
+    for line in lines:
+        score = "—" if line.score is None else str(line.score)
+        kind = f"{line.kind} ({line.category})"
+        asked = line.ask if line.released else f"{line.ask}, not released"
+        table.add_row(asked, Text(kind), score, Text(line.request), Text(line.reply))
+    return table
+
+
+def differences(rows: Sequence[Difference]) -> RenderableType:
+    """Two runs, paired."""
+    table = Table("attack", "ask", "defense", "first", "second", "change", "p", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(
+            Text(row.column.attack),
+            row.column.ask,
+            Text(row.defense),
+            interval_text(row.before),
+            interval_text(row.after),
+            interval_text(row.change),
+            f"{row.p:.3g}",
+        )
+    note = Text(
+        "in % of replies scored 5; change is paired by seed and prompt; p is exact McNemar "
+        "on the median seed, Holm-adjusted over this table",
+        style="dim",
+    )
+    return Group(table, note)
