@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import Cell, run_cell
-from benchmarks.lab import Lab, open_lab
+from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.results import CellResult
-from benchmarks.store import Store
 
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -42,15 +41,6 @@ class Done(NamedTuple):
 
 class WorkerDied(Exception):
     """A worker ended without a word: killed, or out of memory."""
-
-
-class LabSettings(NamedTuple):
-    """What a worker needs to open its own lab."""
-
-    target: str
-    judges: tuple[str, ...]
-    store: Path
-    limit: int | None
 
 
 def workers(asked: int | None, chains: int) -> int:
@@ -101,8 +91,7 @@ def _open(settings: LabSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _lab
-    store = Store(settings.store)
-    _lab = open_lab(settings.target, settings.judges, store, settings.limit, may_make=True)
+    _lab = open_lab(settings, may_make=True)
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,145 @@
+"""The bench as a function, for the command line and for notebooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attacks.base import UserError
+from benchmarks import folder, run
+from benchmarks.cell import Cell
+from benchmarks.grid import Grid, make_grid, read_grid
+from benchmarks.report import files
+from benchmarks.results import CellResult, Matrix, Transcript
+from benchmarks.store import Store, default_root
+
+if TYPE_CHECKING:
+    import pandas
+
+Show = AbstractContextManager[Callable[[CellResult], None]]
+
+
+class Finished(NamedTuple):
+    """A run that came to its end."""
+
+    matrix: Matrix
+    account: run.Account
+    folder: Path
+    lines: list[str]
+    """What a person should be told: where things are, how to sync."""
+
+
+def execute(
+    grid: Grid,
+    store: Store,
+    *,
+    out: Path | None = None,
+    workers: int | None = None,
+    wandb: str = "disabled",
+    include_text: bool = False,
+    disk_budget: int = 5 * 1024**3,
+    show: Show | None = None,
+) -> Finished:
+    """Run a grid and write its folder.
+
+    Args:
+        grid: What to run.
+        store: Where stages are kept.
+        out: The run's folder; `runs/` and the grid's digest by default.
+        workers: Processes; one a core by default.
+        wandb: `online`, `offline` or `disabled`.
+        include_text: Put sample transcripts into the report.
+        disk_budget: Bytes of model weights to keep afterwards.
+        show: Entered while cells run; gives the function that is told each result.
+
+    Raises:
+        UserError: the folder or the store cannot be used.
+        WorkerDied: a worker was killed; what it had finished is stored.
+    """
+    begin = time.time()
+    with folder.claim(out or folder.default(grid), grid) as place:
+        with show or nullcontext(lambda result: None) as told:
+            matrix, account = run.run(grid, store, worker_count=workers, show=told)
+        store.add_timings(account.made, account.seconds)
+        transcripts = run.transcripts(grid, store) if include_text else None
+        provenance = _provenance(grid, account, begin)
+        files.write(place, matrix, provenance, grid.to_yaml(), transcripts)
+        lines = [f"report: {place / 'report.html'}"]
+        if wandb != "disabled":
+            from benchmarks import tracking
+
+            lines += tracking.track(matrix, grid.model_dump(), grid.digest, place, wandb)
+    store.collect(disk_budget)
+    return Finished(matrix, account, place, lines)
+
+
+def rewrite(place: Path, store: Store | None) -> Path:
+    """Write a run's report and figures anew; with a store, transcripts too.
+
+    Raises:
+        UserError: the folder is not a run, or the store does not hold its replies.
+    """
+    matrix = files.load(place)
+    grid = read_grid(place / folder.GRID_FILE)
+    transcripts = None if store is None else run.transcripts(grid, store)
+    files.write_report(place, matrix, transcripts)
+    return place / "report.html"
+
+
+def replies_of(place: Path, store: Store, attack: str, defense: str, seed: int) -> list[Transcript]:
+    """What was asked and answered in one cell of a run.
+
+    Raises:
+        UserError: the run has no such cell, or the store does not hold its replies.
+    """
+    grid = read_grid(place / folder.GRID_FILE)
+    cell = Cell(attack, defense, seed)
+    if cell not in grid.cells():
+        raise UserError(f"the run has no cell {attack} | {defense}, seed {seed}")
+    return run.transcripts(grid, store, [cell])
+
+
+def bench(
+    attacks: Sequence[str] = ("aoa",),
+    defenses: Sequence[str] = ("mix",),
+    *,
+    out: Path | str | None = None,
+    store: Path | str | None = None,
+    workers: int | None = None,
+    **settings: Any,
+) -> pandas.DataFrame:
+    """Cross attacks with defenses and give back the matrix as a table.
+
+    Args:
+        attacks: Specs such as `aoa` or `harmful:n=10`.
+        defenses: Specs such as `mix:n=100` or `moderate+mix`.
+        out: The run's folder.
+        store: Where stages are kept; the user's cache folder by default.
+        workers: Processes; one a core by default.
+        **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, as in `run.yaml`.
+
+    Returns:
+        One row for each defense in each column of the matrix; shares between 0 and 1.
+    """
+    grid = make_grid(attacks, defenses, **settings)
+    opened = Store(Path(store) if store else default_root())
+    finished = execute(grid, opened, out=Path(out) if out else None, workers=workers)
+    return files.frame(finished.matrix)
+
+
+def _provenance(grid: Grid, account: run.Account, begin: float) -> dict[str, Any]:
+    """When and with what; kept apart from the results, which it does not change."""
+    from benchmarks.keys import environment
+
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
+        "seconds": round(time.time() - begin, 1),
+        "grid": grid.digest,
+        "environment": environment(),
+        "stages_made": dict(sorted(account.made.items())),
+        "stage_seconds": {k: round(v, 2) for k, v in sorted(account.seconds.items())},
+        "cells_stored_before": account.reused_cells,
+    }
