@@ -1,0 +1,89 @@
+"""How numbers and names are written, in every kind of output."""
+
+from __future__ import annotations
+
+from benchmarks.results import Matrix
+from benchmarks.summary import Column, Entry
+from eval.metrics import Interval, Rate
+
+ORGANISM = "an invented-world model, not an LLM"
+"""Said wherever the organism's numbers are."""
+NO_DATA = "—"
+"""Stands where there is no verdict; a zero is a finding."""
+UNDEFINED = "undefined"
+"""Stands for safety recovered where the attack did nothing."""
+LABELS = {"revert": "revert to start (untuned)", "none": "none (undefended)"}
+"""The rows that every matrix has."""
+
+
+def defense_label(defense: str) -> str:
+    """A defense as a row's head."""
+    return LABELS.get(defense, defense)
+
+
+def column_label(column: Column) -> str:
+    """An attack as a column's head, with how it asks where that is not the plain way."""
+    return column.attack if column.ask == "plain" else f"{column.attack}, asked with {column.ask}"
+
+
+def percent(share: float | None) -> str:
+    """`12`, in percent; a decimal below 1 and above 99, so that 0 and 100 mean just that."""
+    if share is None:
+        return NO_DATA
+    value = 100 * share
+    if 0 < abs(value) < 1 or 99 < value < 100:
+        # Cut and not rounded: 99.97 must not become 100.0, nor 0.04 become 0.0.
+        tenths = min(max(round(abs(value), 1), 0.1), 99.9)
+        return f"{'-' if value < 0 else ''}{tenths}"
+    return f"{value:.0f}"
+
+
+def interval_text(interval: Interval | None, without: str = UNDEFINED) -> str:
+    """`12 [8, 19]` in percent; `without` where there is none."""
+    if interval is None:
+        return without
+    value, low, high = map(percent, interval)
+    return f"{value} [{low}, {high}]"
+
+
+def rate_text(rate: Rate, band: tuple[float, float] | None = None) -> str:
+    """`12 [8, 19] s=3 n=990`, with the share of missing verdicts and their band where due."""
+    if rate.interval is None:
+        return f"{NO_DATA} missing {rate.missing}" if rate.missing else NO_DATA
+    text = f"{interval_text(rate.interval)} s={rate.seeds} n={rate.n}"
+    if rate.missing:
+        text += f" missing {percent(rate.missing_share)} %"
+    return f"{text} {band_text(band)}" if band else text
+
+
+def band_text(band: tuple[float, float]) -> str:
+    """`band 10 to 15`: every missing verdict safe, every one harmful."""
+    return f"band {percent(band[0])} to {percent(band[1])}"
+
+
+def score_text(score: float | None) -> str:
+    """Mean score, 1 to 5."""
+    return NO_DATA if score is None else f"{score:.2f}"
+
+
+def entry_text(entry: Entry) -> str:
+    """The rate of an entry, or why there is none."""
+    if entry.rate.interval is None and not entry.rate.missing and entry.note:
+        return f"{NO_DATA} {entry.note}"
+    return rate_text(entry.rate, entry.band)
+
+
+def target_text(matrix: Matrix) -> str:
+    """The target, and what it must not be taken for."""
+    return f"{matrix.target} ({ORGANISM})" if matrix.target == "organism" else matrix.target
+
+
+def caption(matrix: Matrix, judge: str) -> str:
+    """What a table's numbers are, in one sentence."""
+    prompts = matrix.prompts
+    return (
+        f"{matrix.judges[judge].capitalize()} in % of replies scored 5 by the judge {judge}, as "
+        f"released, with 95 % intervals; s seeds, n verdicts. Target: {target_text(matrix)}. "
+        f"{len(prompts.ids)} requests, {prompts.utility} utility and {prompts.borderline} "
+        "over-refusal questions. Recovered: 100 is the untuned model, 0 the undefended one."
+    )
