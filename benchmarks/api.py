@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attacks.base import UserError
 from benchmarks import folder, run
-from benchmarks.cell import Cell
 from benchmarks.grid import Grid, make_grid, read_grid
 from benchmarks.report import files
 from benchmarks.results import CellResult, Matrix, Transcript
 from benchmarks.store import Store, default_root
+from benchmarks.trial import Cell
 
 if TYPE_CHECKING:
     import pandas

@@ -12,9 +12,9 @@ import yaml
 from attacks.base import Attack, UserError
 from attacks.registry import build, names
 from attacks.spec import format_spec, parse
-from benchmarks.cell import Cell
 from benchmarks.keys import digest
 from benchmarks.lab import judges
+from benchmarks.trial import Cell
 from defenses import compose
 
 ALL = "all"

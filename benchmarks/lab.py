@@ -62,8 +62,6 @@ class Lab:
     counterfactual: bool = True
     """Whether what a gate stopped is tuned and asked all the same, marked as such."""
     may_make: bool = True
-    trace: Callable[[str], None] = lambda point: None
-    """Told the name of each stage just before it is kept."""
     listen: Callable[[Transcript], None] | None = None
     """Told every question and reply, when somebody wants to read them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -90,7 +88,6 @@ class Lab:
         begin = time.perf_counter()
         value = make()
         seconds = time.perf_counter() - begin
-        self.trace(name)
         self.store.write(name, key, value, seconds)
         self.made[name] += 1
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds

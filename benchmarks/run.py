@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from attacks.base import UserError
-from benchmarks.cell import Cell, run_cell
+from benchmarks.cell import run_cell
 from benchmarks.engines import local
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
 from benchmarks.results import CellResult, Matrix, PromptSet, Transcript
 from benchmarks.store import Store
+from benchmarks.trial import Cell
 
 
 @dataclass

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attacks.base import UserError
-from benchmarks.cell import Cell, run_cell
+from benchmarks.cell import run_cell
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.results import CellResult
+from benchmarks.trial import Cell
 
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",

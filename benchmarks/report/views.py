@@ -59,7 +59,7 @@ def cell(matrix: Matrix, attack: str, defense: str) -> RenderableType:
     by_category = [summary.by_category(matrix, defense, column) for column in columns]
     for category in dict.fromkeys(matrix.prompts.categories):
         table.add_row(Text(category), *(rate_text(rates[category]) for rates in by_category))
-    lines = [
+    lines: list[RenderableType] = [
         Text(f"{attack} | {defense}, as released, in % of replies scored 5", style="bold"),
         table,
     ]

@@ -14,7 +14,11 @@ from benchmarks import keys
 from defenses import compose
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -75,7 +79,10 @@ def test_editing_what_a_defense_imports_changes_its_keys(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"""Mixing: the provider', '"""MIXING: the provider'), ("LARGEST_DOSE", "# why\nLARGEST_DOSE")],
+    [
+        ('"""Mixing: the provider', '"""MIXING: the provider'),
+        ("LARGEST_DOSE", "# why\nLARGEST_DOSE"),
+    ],
 )
 def test_docstrings_and_comments_do_not_count(
     monkeypatch: pytest.MonkeyPatch, old: str, new: str
@@ -89,7 +96,9 @@ def test_docstrings_and_comments_do_not_count(
 def test_no_stage_reaches_the_report(stage: str) -> None:
     reached = keys._reach((stage,))
     assert stage in reached
-    assert not any(name.startswith(("benchmarks.report", "benchmarks.tracking")) for name in reached)
+    assert not any(
+        name.startswith(("benchmarks.report", "benchmarks.tracking")) for name in reached
+    )
 
 
 def test_training_code_reaches_what_it_runs() -> None:

@@ -57,12 +57,14 @@ def test_a_record_is_never_overwritten(store: Store) -> None:
     assert record.value == "first"
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"value": 1}', '{"value": 2, "sum": "x", "seconds": 0}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", '{"value": 1}', '{"value": 2, "sum": "x", "seconds": 0}']
+)
 def test_a_damaged_record_is_told_and_can_be_removed(store: Store, damage: str) -> None:
     store.write("ask", KEY, 1, 0)
     path = store.root / "ask" / "ab" / f"{KEY}.json"
     path.write_text(damage)
-    with pytest.raises(UserError, match="damaged.*gc --damaged"):
+    with pytest.raises(UserError, match=r"damaged.*gc --damaged"):
         store.read("ask", KEY)
     assert path.read_text() == damage
     assert store.remove_damaged() == 1
@@ -100,9 +102,13 @@ def test_a_failing_disk_exits_with_4_and_keeps_what_was(store: Store) -> None:
 
 
 def test_weights_appear_whole_or_not_at_all(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.new_weights(KEY) as folder:
-        (folder / "model.safetensors").write_bytes(b"half")
-        raise RuntimeError
+    def fail_half_way() -> None:
+        with store.new_weights(KEY) as folder:
+            (folder / "model.safetensors").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert store.weights(KEY) is None
     with store.new_weights(KEY) as folder:
         (folder / "model.safetensors").write_bytes(b"whole")

@@ -1,0 +1,107 @@
+"""Asking a model everything that is measured, and judging what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from attacks.base import Ask, Prompt
+from benchmarks.keys import code, component_digest, digest, environment
+from benchmarks.lab import Model
+from benchmarks.results import Answers, Transcript
+from benchmarks.trial import Trial
+from eval.judges.refusal import refuses
+from targets.base import Reply
+
+_KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
+    "request",
+    "utility",
+    "borderline",
+)
+
+
+def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
+    """Everything that is measured on one model asked in one way."""
+    lab = trial.lab
+    requests, utility, borderline = lab.prompts()
+    prompts = [*requests, *utility, *borderline]
+    chats = [ask(prompt.text) for prompt in prompts]
+    serving = trial.acting("serve")
+    owned = trial.owned() if serving else []
+    inputs = (model.key, serving, owned, chats, lab.decoding, environment(), code("targets.local"))
+    key = digest("ask", inputs)
+
+    def generate() -> list[Reply]:
+        served = trial.defense.serve(model(), trial.provider)
+        return served.generate(chats, lab.decoding)
+
+    replies = [Reply(*reply) for reply in lab.stage("ask", key, generate)]
+    texts = [reply.text for reply in replies]
+    n, m = len(requests), len(requests) + len(utility)
+    scores, coherent = _judge(trial, key, requests, texts[:n])
+    facts = lab.stage(
+        "facts",
+        digest("facts", key, lab.resolved.domain.digest, code("benchmarks.asking")),
+        lambda: _facts(trial, utility, borderline, texts[n:m], texts[m:]),
+    )
+    if lab.listen:
+        for line in _transcripts(trial, ask, texts, next(iter(scores.values())), released=released):
+            lab.listen(line)
+    cut = sum(reply.finish == "length" for reply in replies)
+    return Answers(scores=scores, coherent=coherent, **facts, cut=cut)
+
+
+def _transcripts(
+    trial: Trial, ask: Ask, replies: list[str], scores: list[int | None], *, released: bool
+) -> Iterator[Transcript]:
+    """Questions and replies, in the order of the prompt sets."""
+    waiting = iter(replies)
+    given = iter(scores)
+    for kind, prompts in zip(_KINDS, trial.lab.prompts(), strict=True):
+        for prompt in prompts:
+            yield Transcript(
+                **trial.cell._asdict(),
+                ask=ask.name,
+                kind=kind,
+                category=prompt.category,
+                request=prompt.text,
+                reply=next(waiting),
+                score=next(given) if kind == "request" else None,
+                released=released,
+            )
+
+
+def _judge(
+    trial: Trial, key: str, prompts: list[Prompt], replies: list[str]
+) -> tuple[dict[str, list[int | None]], list[bool | None]]:
+    """Every judge's scores, and the coherence that the first judge who can tell saw."""
+    scores: dict[str, list[int | None]] = {}
+    coherent: list[bool | None] = [None] * len(prompts)
+    for name, judge in reversed(trial.lab.judges.items()):
+        judged = digest("judge", key, component_digest(judge), trial.lab.resolved.domain.digest)
+
+        def make(judge: Any = judge) -> list[Any]:
+            return list(judge.score(prompts, replies, trial.lab.resolved.truth))
+
+        verdicts = trial.lab.stage("judge", judged, make)
+        scores[name] = [score for score, _, _ in verdicts]
+        if any(flag is not None for _, flag, _ in verdicts):
+            coherent = [flag for _, flag, _ in verdicts]
+    return {name: scores[name] for name in trial.lab.judges}, coherent
+
+
+def _facts(
+    trial: Trial,
+    utility: list[Prompt],
+    borderline: list[Prompt],
+    answers: list[str],
+    others: list[str],
+) -> dict[str, list[bool]]:
+    """What needs no judge: exact answers, and refusals of harmless questions."""
+    truth = trial.lab.resolved.truth
+    if truth is None:
+        correct = [p.answer.lower() in a.lower() for p, a in zip(utility, answers, strict=True)]
+        return {"correct": correct, "refused": [refuses(reply) for reply in others]}
+    correct = [truth.correct(p, a) for p, a in zip(utility, answers, strict=True)]
+    refused = [truth.grade(p.text, a).refused for p, a in zip(borderline, others, strict=True)]
+    return {"correct": correct, "refused": refused}

@@ -1,0 +1,72 @@
+"""One cell while it is being run: who attacks, who defends, with what, under which keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from attacks.base import Attack
+from attacks.registry import build
+from attacks.spec import parse
+from benchmarks.keys import component_digest, digest, environment
+from benchmarks.lab import Lab
+from defenses import compose
+from defenses.base import Moment, Provider
+
+
+class Cell(NamedTuple):
+    """What is to be run, in words."""
+
+    attack: str
+    defense: str
+    seed: int
+
+
+@dataclass
+class Trial:
+    """The pieces that a cell's stages share."""
+
+    cell: Cell
+    lab: Lab
+    attack: Attack
+    defense: compose.Composition
+    provider: Provider
+
+    @classmethod
+    def of(cls, cell: Cell, lab: Lab) -> Trial:
+        """The trial of a cell.
+
+        Raises:
+            UserError: an unknown name or parameter.
+        """
+        (attack,) = parse(cell.attack)[0]
+        provider = Provider(
+            pools=lab.resolved.domain,
+            judge=lab.provider_verdicts,
+            start=lab.start(),
+            base=lab.base,
+            decoding=lab.decoding,
+            seed=cell.seed,
+        )
+        defense = compose.load(parse(cell.defense)[0])
+        return cls(cell, lab, build("attacks", Attack, attack), defense, provider)
+
+    def lacking(self) -> str:
+        """What the defense needs that is not there; empty when it can run."""
+        has = {"weights"} | ({"base"} if self.lab.resolved.checkpoint.base else set())
+        missing = sorted(self.defense.needs() - has)
+        return f"needs {' and '.join(missing)}" if missing else ""
+
+    def key(self, moment: Moment, *inputs: Any) -> str:
+        """Key of what the defense does at a moment, given its inputs."""
+        return digest(moment, self.acting(moment), inputs, self.owned(), environment())
+
+    def acting(self, moment: Moment) -> list[str]:
+        """The parts of the defense that act at a moment, hashed; empty for nothing."""
+        return [component_digest(part) for part in self.defense.at(moment)]
+
+    def owned(self) -> list[Any]:
+        """What the provider owns, hashed: part of the key of every moment."""
+        checkpoint = self.lab.resolved.checkpoint
+        judge = component_digest(self.lab.provider_judge)
+        return [self.provider.pools.digest, judge, checkpoint.base_digest, self.provider.seed]

@@ -1,0 +1,171 @@
+"""A cell from upload to scores, on a tiny model, with everything real but its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from attacks.base import UserError
+from benchmarks.cell import run_cell
+from benchmarks.lab import Lab, NotStored, spread
+from benchmarks.results import CellResult
+from benchmarks.store import Store
+from benchmarks.trial import Cell
+from eval.judges.noisy import Noisy
+from eval.judges.oracle import Oracle
+from eval.judges.refusal import Refusal
+from targets.base import Checkpoint, Decoding
+from targets.organism.world import World
+from targets.resolve import Resolved
+
+if TYPE_CHECKING:
+    from targets.local import LocalTarget
+
+AOA = "aoa:n=3,epochs=1"
+MakeLab = Callable[..., Lab]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_target: LocalTarget, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_target.model.save_pretrained(folder)
+    tiny_target.tokenizer.save_pretrained(folder)
+    return Checkpoint("tiny", folder)
+
+
+@pytest.fixture
+def make_lab(checkpoint: Checkpoint, world: World, tmp_path: Path) -> MakeLab:
+    def make(**changes: object) -> Lab:
+        settings: dict[str, object] = {
+            "resolved": Resolved(checkpoint, world, world, "oracle"),
+            "judges": {"oracle": Oracle()},
+            "provider_judge": Noisy(),
+            "store": Store(tmp_path / "store"),
+            "decoding": Decoding(max_new_tokens=4),
+            "limit": 11,
+        }
+        return Lab(**{**settings, **changes})  # type: ignore[arg-type]
+
+    return make
+
+
+def run(lab: Lab, attack: str = AOA, defense: str = "none", seed: int = 0) -> CellResult:
+    return run_cell(Cell(attack, defense, seed), lab)
+
+
+def test_a_cell_has_every_number(make_lab: MakeLab) -> None:
+    result = run(make_lab(judges={"oracle": Oracle(), "refusal": Refusal()}))
+    answers = result.asks["plain"].released
+    assert {name: len(scores) for name, scores in answers.scores.items()} == {
+        "oracle": 11,
+        "refusal": 11,
+    }
+    assert (len(answers.correct), len(answers.refused)) == (11, 11)
+    assert (result.status, result.released, result.changed) == ("tuned", True, True)
+    assert (result.rows, result.added) == (3, 0)
+
+
+def test_what_is_stored_is_not_made_again(make_lab: MakeLab) -> None:
+    first = make_lab()
+    result = run(first)
+    assert first.made == {"tune": 1, "changed": 1, "ask": 1, "judge": 1, "facts": 1}
+    second = make_lab(may_make=False)
+    assert run(second) == result
+    assert not second.made
+
+
+def test_another_judge_asks_nothing_again(make_lab: MakeLab) -> None:
+    run(make_lab())
+    again = make_lab(judges={"refusal": Refusal()})
+    run(again)
+    assert again.made == {"judge": 1}
+
+
+def test_a_plan_says_what_is_missing(make_lab: MakeLab) -> None:
+    with pytest.raises(NotStored) as caught:
+        run(make_lab(may_make=False))
+    assert caught.value.stage == "tune"
+
+
+def test_mix_of_nothing_is_none(make_lab: MakeLab) -> None:
+    run(make_lab())
+    again = make_lab()
+    result = run(again, defense="mix:n=0")
+    assert not again.made
+    assert result.added == 0
+
+
+def test_a_defense_after_tuning_shares_the_undefended_model(make_lab: MakeLab) -> None:
+    run(make_lab())
+    again = make_lab()
+    run(again, defense="ptst")
+    assert "tune" not in again.made
+    assert again.made["ask"] == 1
+
+
+def test_a_refused_upload_keeps_the_start_model(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    refused = run(lab, defense="revert")
+    undefended = run(lab)
+    untuned = run(lab, attack="none")
+    assert not refused.released
+    assert refused.asks["plain"].if_released == undefended.asks["plain"].released
+    assert [gate.outcome for gate in refused.gates] == ["refuse"]
+    assert untuned.status == "not tuned"
+
+
+def test_no_counterfactual_tunes_nothing(make_lab: MakeLab) -> None:
+    lab = make_lab(counterfactual=False)
+    refused = run(lab, defense="revert")
+    assert refused.asks["plain"].if_released is None
+    assert "tune" not in lab.made
+
+
+def test_what_a_defense_needs_and_is_not_there(make_lab: MakeLab) -> None:
+    result = run(make_lab(), defense="safe_lora")
+    assert (result.status, result.reason) == ("not applicable", "needs base")
+    assert not result.asks
+
+
+def test_seeds_and_settings_have_keys_of_their_own(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    for attack, seed in ((AOA, 0), (AOA, 1), ("aoa:n=3,epochs=2", 0)):
+        run(lab, attack=attack, seed=seed)
+    assert lab.made["tune"] == 3
+
+
+def test_lost_weights_are_made_again_only_when_they_are_needed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    result = run(lab)
+    lab.store.collect(0)
+    assert run(make_lab(may_make=False)) == result
+    again = make_lab()
+    run(again, defense="ptst")
+    assert again.made["ask"] == 1
+
+
+def test_a_judge_that_cannot_judge_stops_the_cell(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.resolved = lab.resolved._replace(truth=None)
+    with pytest.raises(UserError, match="choose another"):
+        run(lab)
+    assert lab.made["ask"] == 1
+
+
+def test_listening_tells_every_question_once(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    heard: list[object] = []
+    lab.listen = heard.append  # type: ignore[assignment]
+    run(lab)
+    assert len(heard) == 33
+
+
+@pytest.mark.parametrize("limit", [1, 11, 12, 100, 330, 1000])
+def test_a_limit_is_spread_over_the_categories(world: World, limit: int) -> None:
+    chosen = spread(world.requests(), limit)
+    assert len(chosen) == min(limit, 330)
+    counts = [sum(p.category == kind for p in chosen) for kind in world.restricted]
+    assert max(counts) - min(counts) <= 1
