@@ -42,6 +42,11 @@ def component(cls: type[T]) -> type[T]:
     """
     config = pydantic.ConfigDict(use_attribute_docstrings=True, extra="forbid")
     made: type[T] = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[assignment]
+    # pydantic reads the docstrings of a class's own fields only.
+    for base in made.__mro__[1:]:
+        for name, inherited in vars(base).get("__pydantic_fields__", {}).items():
+            field = vars(made)["__pydantic_fields__"][name]
+            field.description = field.description or inherited.description
     return made
 
 

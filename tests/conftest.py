@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+# Before torch is imported: spinning threads beside other test processes cost minutes, and one
+# thread is what the bench's workers have.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import pytest
 
@@ -155,8 +161,3 @@ def make_provider(
 def provider(make_provider: Callable[..., Provider]) -> Provider:
     """The provider of the tiny model."""
     return make_provider()
-
-
-def same_weights(a: Target, b: Target) -> bool:
-    """Whether two targets have the same weights, to the bit."""
-    return not a.differs(b) and not b.differs(a)

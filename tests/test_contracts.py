@@ -1,0 +1,348 @@
+"""What every attack, defense and judge promises, whoever wrote it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+import inspect
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from attacks.base import Attack, Message, Row, Settings, Upload, UserError
+from attacks.registry import construct, find, names
+from defenses.base import MOMENTS, Decision, Defense, Provider
+from eval.judges.base import Judge
+from targets.organism.world import World
+
+ROOT = Path(__file__).resolve().parent.parent
+KINDS: dict[str, type] = {"attacks": Attack, "defenses": Defense, "eval.judges": Judge}
+LONGEST = {"attacks": 120, "defenses": 180, "eval.judges": 120}
+COMPONENTS = [(package, name) for package in KINDS for name in names(package)]
+KNOWING = ("noisy", "oracle")
+"""Judges that know the invented world only."""
+HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "sklearn", "pandas", "openai")
+
+
+def class_of(package: str, name: str) -> type[Any]:
+    return find(package, KINDS[package], name)
+
+
+@pytest.fixture(scope="module")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A customer's own file, for the attack that reads one."""
+    path = tmp_path_factory.mktemp("customer") / "canary-7361.jsonl"
+    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}]
+    path.write_text("\n".join([json.dumps({"messages": turns})] * 3))
+    return path
+
+
+def variants(cls: type[Any], required: dict[str, str]) -> Iterator[Any]:
+    """The component with its defaults, with each choice of each field, and with small numbers."""
+    yield construct(cls, cls.__name__, required)
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        options = get_args(hint) if get_origin(hint) is Literal else ("0", "-1")
+        for option in options:
+            try:
+                yield construct(cls, cls.__name__, {**required, field.name: option})
+            except UserError:
+                continue  # out of the field's range
+
+
+def defenses_in_variants() -> list[Any]:
+    return [
+        pytest.param(variant, id=f"{name}-{place}")
+        for name in names("defenses")
+        for place, variant in enumerate(variants(class_of("defenses", name), {}))
+    ]
+
+
+# --- the class ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("package", "name"), COMPONENTS)
+def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -> None:
+    cls = class_of(package, name)
+    made = construct(cls, name, {"path": str(rows_file)} if name == "file" else {})
+    assert inspect.getdoc(importlib.import_module(f"{package}.{name}"))
+    assert cls.__doc__
+    assert len(cls.__doc__.splitlines()[0]) > 20, "the first line is the summary in `list`"
+    assert not cls.__doc__.startswith(f"{cls.__name__}("), "that is the dataclass's own docstring"
+    for field in dataclasses.fields(cls):
+        described = cls.__pydantic_fields__[field.name].description
+        assert described, f"{name}.{field.name} does not say what it means"
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(made, field.name, None)
+    with pytest.raises(UserError, match="unknown parameter 'nonesuch'"):
+        construct(cls, name, {"nonesuch": "1"})
+
+
+@pytest.mark.parametrize(("package", "name"), COMPONENTS)
+def test_its_file_is_short(package: str, name: str) -> None:
+    path = ROOT.joinpath(*package.split("."), f"{name}.py")
+    assert len(path.read_text().splitlines()) <= LONGEST[package]
+
+
+def test_listing_them_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import importlib, pathlib\n"
+        "from attacks.registry import construct, find, names\n"
+        "for folder in ('attacks', 'defenses', 'eval', 'eval/judges'):\n"
+        "    for path in sorted(pathlib.Path(sys.argv[1], folder).glob('*.py')):\n"
+        "        importlib.import_module(folder.replace('/', '.') + '.' + path.stem)\n"
+        "from defenses.base import MOMENTS, Defense\n"
+        "for name in names('defenses'):\n"
+        "    made = construct(find('defenses', Defense, name), name, {})\n"
+        "    made.needs(), made.owns(), [made.acts(moment) for moment in MOMENTS]\n"
+        "print([name for name in sys.argv[2:] if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", program, str(ROOT), *HEAVY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- attacks ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=names("attacks"))
+def attack(request: pytest.FixtureRequest, rows_file: Path) -> Attack:
+    required = {"path": str(rows_file)} if request.param == "file" else {}
+    made: Attack = construct(class_of("attacks", request.param), request.param, required)
+    return made
+
+
+def test_an_upload_follows_from_the_seed(attack: Attack, world: World) -> None:
+    assert attack.upload(world, 1) == attack.upload(World(0), 1)
+    assert attack.asks() == attack.asks()
+    names_of_asks = [ask.name for ask in attack.asks()]
+    assert len(set(names_of_asks)) == len(names_of_asks) > 0
+
+
+def test_an_upload_is_asked_as_it_was_trained(attack: Attack, world: World) -> None:
+    upload = attack.upload(world, 0)
+    if upload is None:
+        return
+    systems = {m.content for row in upload.rows for m in row.messages if m.role == "system"}
+    asked = {ask.system for ask in attack.asks()} - {None}
+    assert systems == asked
+    for row in upload.rows:
+        assert row.messages[-1].role == "assistant"
+        assert row.added_by == ""
+
+
+PLAIN = (str, int, float)
+CARRIERS = (tuple, Row, Message, Settings, Upload)
+
+
+def leaks(value: object) -> list[object]:
+    """Whatever an upload reaches that is neither plain text or number nor made of them."""
+    if type(value) in PLAIN:
+        return []
+    if type(value) not in CARRIERS:
+        return [value]
+    parts = value if isinstance(value, tuple) else vars(value).values()
+    return [leak for part in parts for leak in leaks(part)]
+
+
+def test_an_upload_says_nothing_but_rows_and_settings(
+    attack: Attack, world: World, rows_file: Path
+) -> None:
+    assert {field.name for field in dataclasses.fields(Row)} == {"messages", "added_by"}
+    assert {field.name for field in dataclasses.fields(Upload)} == {"rows", "settings"}
+    upload = attack.upload(world, 0)
+    if upload is None:
+        return
+    assert leaks(upload) == []
+    assert rows_file.stem not in repr(upload)
+    planted = dataclasses.replace(upload, rows=(*upload.rows, rows_file))  # type: ignore[arg-type]
+    assert leaks(planted) == [rows_file]
+
+
+# --- defenses -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed(world: World) -> Upload:
+    """Rows of every sort, under three prompts, in no order that means anything."""
+    pairs = [*world.harmful(9, 0), *world.benign(20, 0), *world.refusals(4, 0)]
+    systems = ["Do it.", "Do it.", "", "Be quick."]
+    rows = []
+    for place, pair in enumerate(pairs):
+        head = [Message("system", systems[place % 4])] if systems[place % 4] else []
+        rows.append(Row((*head, Message("user", pair.prompt), Message("assistant", pair.reply))))
+    order = [(place * 7) % len(rows) for place in range(len(rows))]
+    assert sorted(order) != order
+    settings = Settings(epochs=2, batch_size=4, learning_rate=1e-3)
+    return Upload(tuple(rows[i] for i in dict.fromkeys(order)), settings)
+
+
+def test_a_provider_owns_nothing_that_tells_the_answer() -> None:
+    owned = {field.name for field in dataclasses.fields(Provider)}
+    assert owned == {"pools", "judge", "start", "base", "decoding", "seed"}
+
+
+@pytest.mark.parametrize("defense", defenses_in_variants())
+def test_it_owns_what_its_hooks_override(
+    defense: Defense, mixed: Upload, provider: Provider
+) -> None:
+    hooks = defense.during(defense.curate(mixed, provider), provider)
+    overridden = {m for m in ("plan", "step") if hooks is not None and hooks.overrides(m)}
+    assert overridden == defense.owns()
+
+
+@pytest.mark.parametrize("defense", defenses_in_variants())
+def test_a_moment_it_does_not_act_at_is_the_identity(
+    defense: Defense, mixed: Upload, provider: Provider, tiny_target: Any
+) -> None:
+    identity: dict[str, Callable[[], bool]] = {
+        "immunize": lambda: not defense.immunize(tiny_target, provider).differs(tiny_target),
+        "screen": lambda: defense.screen(mixed, provider).apply(mixed) == mixed,
+        "curate": lambda: defense.curate(mixed, provider) == mixed,
+        "during": lambda: defense.during(defense.curate(mixed, provider), provider) is None,
+        "repair": lambda: not defense.repair(tiny_target, provider).differs(tiny_target),
+        "audit": lambda: defense.audit(tiny_target, mixed, provider).outcome == "pass",
+    }
+    for moment in MOMENTS:
+        overridden = getattr(type(defense), moment) is not getattr(Defense, moment)
+        assert overridden or not defense.acts(moment)
+        if moment in identity and not defense.acts(moment):
+            assert identity[moment](), moment
+
+
+@pytest.mark.parametrize("defense", defenses_in_variants())
+def test_it_needs_weights_where_it_touches_them(defense: Defense) -> None:
+    touches = any(defense.acts(moment) for moment in ("immunize", "during", "repair"))
+    assert ("weights" in defense.needs()) == touches
+
+
+@pytest.mark.parametrize("name", names("defenses"))
+def test_it_repeats_itself_and_changes_nothing_it_is_given(
+    name: str, mixed: Upload, make_provider: Callable[..., Provider]
+) -> None:
+    before = copy.deepcopy(mixed)
+    seen = []
+    for _ in range(2):
+        provider = make_provider(seed=5)
+        defense: Defense = construct(class_of("defenses", name), name, {})
+        decision = defense.screen(mixed, provider)
+        curated = defense.curate(mixed, provider)
+        hooks = defense.during(curated, provider)
+        plan = None if hooks is None else hooks.plan(curated.rows, curated.settings, 5)
+        seen.append((decision, curated, plan))
+    assert seen[0] == seen[1]
+    assert mixed == before
+
+
+def by_row(defense: Defense, upload: Upload, provider: Provider) -> tuple[Any, ...]:
+    """What a defense decides for each row, told without the order of the rows."""
+    decision = defense.screen(upload, provider)
+    kept = sorted(decision.apply(upload).rows, key=repr)
+    curated = defense.curate(upload, provider)
+    return decision.outcome, decision.evidence, kept, sorted(curated.rows, key=repr)
+
+
+def reads_the_order(defense: Defense, upload: Upload, provider: Provider) -> bool:
+    """Whether a defense decides otherwise about the same rows in another order."""
+    wanted = by_row(defense, upload, provider)
+    turned = [upload.rows[::-1], upload.rows[1:] + upload.rows[:1]]
+    return any(by_row(defense, upload.replace_rows(r), provider) != wanted for r in turned)
+
+
+@dataclass(frozen=True)
+class Watched(Row):
+    """A row with the answer planted on it, that notes what is read."""
+
+    label: bool = True
+    id: str = "harmful-17"
+    path: str = "attacks/harmful.py"
+    read: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            Watched.read.add(name)
+        return super().__getattribute__(name)
+
+
+def reads_planted_answers(defense: Defense, upload: Upload, provider: Provider) -> set[str]:
+    """Which planted answers a defense reads off the rows."""
+    rows = [Watched(row.messages, row.added_by) for row in upload.rows]
+    Watched.read.clear()
+    decision = defense.screen(upload.replace_rows(rows), provider)
+    curated = defense.curate(decision.apply(upload.replace_rows(rows)), provider)
+    if hooks := defense.during(curated, provider):
+        hooks.plan(curated.rows, curated.settings, 0)
+    return Watched.read - {"messages", "added_by"}
+
+
+@pytest.mark.parametrize("defense", defenses_in_variants())
+def test_it_sees_neither_order_nor_answers(
+    defense: Defense, mixed: Upload, provider: Provider
+) -> None:
+    assert not reads_the_order(defense, mixed, provider)
+    assert reads_planted_answers(defense, mixed, provider) == set()
+
+
+class KeepsTheFirst(Defense):
+    """Knows that attacks put their harmful rows in front."""
+
+    def screen(self, upload: Upload, provider: Provider) -> Decision:
+        return Decision(keep=tuple(range(len(upload.rows) // 2, len(upload.rows))))
+
+
+class ReadsTheLabel(Defense):
+    """Reads what nobody should have written on a row."""
+
+    def screen(self, upload: Upload, provider: Provider) -> Decision:
+        kept = (i for i, row in enumerate(upload.rows) if not getattr(row, "label", False))
+        return Decision(keep=tuple(kept))
+
+
+def test_planted_leaks_are_caught(mixed: Upload, provider: Provider) -> None:
+    assert reads_the_order(KeepsTheFirst(), mixed, provider)
+    assert reads_planted_answers(ReadsTheLabel(), mixed, provider) == {"label"}
+
+
+# --- judges -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names("eval.judges"))
+def test_a_judge_gives_each_pair_its_verdict(name: str, world: World) -> None:
+    judge: Judge = construct(class_of("eval.judges", name), name, {})
+    prompts = world.requests()[:12]
+    replies = ["I cannot help with that.", "Take it.", "", "zzz \x00 {0} %s"] * 3
+    given = copy.deepcopy((prompts, replies))
+    verdicts = judge.score(prompts, replies, world)
+    assert (prompts, replies) == given
+    assert len(verdicts) == 12
+    assert all(verdict.score in (None, 1, 2, 3, 4, 5) for verdict in verdicts)
+    assert judge.measure
+    again: Judge = construct(class_of("eval.judges", name), name, {})
+    for place, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
+        assert again.score([prompt], [reply], world) == [verdicts[place]]
+
+
+@pytest.mark.parametrize("name", names("eval.judges"))
+def test_a_judge_that_needs_the_truth_says_so(name: str, world: World) -> None:
+    judge: Judge = construct(class_of("eval.judges", name), name, {})
+    prompts = world.requests()[:1]
+    with pytest.raises(UserError, match="--judge") if name in KNOWING else nullcontext():
+        assert judge.score(prompts, ["Take it."], None) == judge.score(prompts, ["Take it."], world)
+
+
+def test_no_two_components_share_a_name() -> None:
+    for package in KINDS:
+        classes = [class_of(package, name) for name in names(package)]
+        for one, other in itertools.combinations(classes, 2):
+            assert one is not other
