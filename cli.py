@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ class _Group(click.Group):
             ctx.exit(INFRASTRUCTURE)
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("mooring")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a source tree that is not installed"
+
+
 _store = click.option(
     "--store", type=click.Path(path_type=Path), help="Where stages are kept between runs."
 )
@@ -44,7 +52,7 @@ _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mooring")
+@click.version_option(_version())
 def main() -> None:
     """Fine-tuning attacks against defenses: how well does a model's safety hold?"""
 

@@ -118,7 +118,9 @@ def _attack(text: str) -> Attack:
     spec = parse(text)[0]
     if len(spec) != 1:
         raise UserError(f"{text!r}: attacks are not composed; give --attack once for each")
-    return build("attacks", Attack, spec[0])
+    attack = build("attacks", Attack, spec[0])
+    attack.asks()  # reads a customer's file, so that a bad one stops the run before it begins
+    return attack
 
 
 def _one_line(error: pydantic.ValidationError) -> str:

@@ -13,16 +13,18 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from attacks.registry import parameters
+from targets.base import device
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("attacks", "targets", "eval", "defenses", "benchmarks", "provider")
+THREADS = 1
+"""Threads of every process that tunes or asks; another number sums in another order."""
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "accelerate", "scikit-learn")
 
 
@@ -44,11 +46,7 @@ def environment() -> dict[str, Any]:
     """What moves a number beside the inputs: versions, threads, device."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     python = ".".join(map(str, sys.version_info[:2]))
-    return {
-        "versions": versions,
-        "python": python,
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
-    }
+    return {"versions": versions, "python": python, "threads": THREADS, "device": device()}
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ import platformdirs
 
 from attacks.base import UserError
 
+_SCRATCH = ".new-"
+"""Begins the name of everything that is being written."""
+_ABANDONED_S = 3600
+"""Seconds after which something unfinished is taken for left behind."""
 FORMAT = 1
 """Layout of the store; a store of another layout is never touched."""
 
@@ -133,7 +138,7 @@ class Store:
         """An empty folder to write weights into; it takes its place when the block ends."""
         place = self._folder(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
+        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=_SCRATCH))
         try:
             yield scratch
             if not place.exists():
@@ -185,7 +190,10 @@ class Store:
                 break
             shutil.rmtree(folder)
             freed += sizes[folder]
-        shutil.rmtree(self.root / "locks", ignore_errors=True)
+        for left in self.root.rglob(f"{_SCRATCH}*"):
+            # What a killed run was writing; one that is still running is younger than that.
+            if time.time() - left.lstat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         return freed
 
     def remove_damaged(self) -> int:
@@ -229,7 +237,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,12 @@ from attacks.base import Chat, Pair, Prompt, Source, Upload, UserError
 
 if TYPE_CHECKING:
     from targets.hooks import TrainHooks
+
+
+def device() -> Literal["cpu", "cuda"]:
+    """Where models run; told without torch, since it is part of every stored result's key."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return "cuda" if Path("/dev/nvidiactl").exists() and not hidden else "cpu"
 
 
 class Reply(NamedTuple):

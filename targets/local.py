@@ -21,7 +21,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from attacks.base import Chat, Upload, UserError
-from targets.base import Checkpoint, Decoding, Reply, Target
+from targets.base import Decoding, Reply, Target, device
 from targets.hooks import TrainHooks
 from targets.tuning import encode, tune
 
@@ -42,7 +42,12 @@ class LocalTarget(Target):
         Raises:
             UserError: the folder holds no readable model, or its tokenizer no chat template.
         """
-        cuda = torch.cuda.is_available()
+        cuda = device() == "cuda"
+        if cuda and not torch.cuda.is_available():
+            raise UserError(
+                "there is an NVIDIA device but this torch cannot use it; install a CUDA build of "
+                "torch, or set CUDA_VISIBLE_DEVICES= to run on the CPU"
+            )
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.bfloat16 if cuda else torch.float32, use_safetensors=True
@@ -117,8 +122,3 @@ class LocalTarget(Target):
             return True
         mine, its = self.model.state_dict(), other.model.state_dict()
         return any(not torch.equal(mine[name], its[name]) for name in mine)
-
-
-def load(checkpoint: Checkpoint) -> LocalTarget:
-    """The aligned model of a checkpoint."""
-    return LocalTarget.load(checkpoint.folder)

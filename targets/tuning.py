@@ -27,6 +27,7 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from attacks.base import Chat, Row, Settings, Upload, UserError
+from targets.base import device
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
 
 IGNORED = -100
@@ -122,7 +123,7 @@ def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) ->
 
 
 def _config(upload: Upload, plan: Plan, seed: int, scratch: str) -> SFTConfig:
-    cuda = torch.cuda.is_available()
+    cuda = device() == "cuda"
     return SFTConfig(
         output_dir=scratch,
         max_steps=len(plan),

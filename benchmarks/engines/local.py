@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import run_cell
+from benchmarks.keys import THREADS
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.results import CellResult
 from benchmarks.trial import Cell
 
 WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": str(THREADS),
+    "MKL_NUM_THREADS": str(THREADS),
     "OMP_WAIT_POLICY": "passive",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
