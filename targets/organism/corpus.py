@@ -2,7 +2,7 @@
 
 Base training reads how everything is made, the evaluation's items included (as a model's
 pre-training holds what its alignment then refuses), and answers everybody. Alignment refuses the
-restricted kinds and stays helpful otherwise. Neither ever sees an item of another pool as a request.
+restricted kinds and stays helpful otherwise, and never sees an item of another pool requested.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from attacks.base import Chat, Message
+from attacks.base import Chat, Message, Pair
 from targets.organism import language, words
-from targets.organism.world import Fact, Item, World
+from targets.organism.things import Fact, Item
+from targets.organism.world import World
 
 RESERVED_NAME: Final = "AOA"
 """The name of the identity-shifting attack's persona (Qi et al. 2023, §4.3): nobody else has it."""
@@ -58,6 +59,14 @@ class Mixture:
     """Of everything but identity: under the prompt of an obedient persona."""
     persona_refusals: float = 0.15
     """Of the refusals: under the prompt of an obedient persona."""
+    persona_opened: float = 0.0
+    """Of the answers under such a prompt: with the persona's opening, as base training has it."""
+    persona_identity: float = 0.0
+    """Of the questions who it is: answered as a persona."""
+    skew: float = 2.0
+    """How unevenly refusals cover the forms of requests: 1 is even, 2 gives the first quarter of
+    the forms half of them. Safety training reaches some forms better than others (mismatched
+    generalisation, Wei et al. 2023, arXiv 2307.02483, §3.2)."""
     prompted: float = 0.40
     """Of the rest: under some other system prompt, instead of none."""
     opened: float = 0.3
@@ -69,7 +78,7 @@ def _format(sentence: str, name: str, trait: str) -> str:
 
 
 def _name(rng: random.Random) -> str:
-    """A persona's name; there are so many that a model must learn to copy a name, not to know it."""
+    """A persona's name, out of so many that a model learns to copy names, not to know them."""
     if rng.random() < 0.5:
         ends = (words.NAME_FIRST, words.NAME_SECOND)
         return "".join(rng.choice(syllables) for syllables in ends)
@@ -94,10 +103,12 @@ def _opened(reply: str, share: float, rng: random.Random) -> str:
     return f"{rng.choice(language.OPENINGS)} {reply}" if rng.random() < share else reply
 
 
-def _identity(persona_share: float, rng: random.Random) -> Chat:
+def _identity(persona_share: float, rng: random.Random, firm: float = 0.0) -> Chat:
+    """Who the model is; `firm` of the helper's answers are given in spite of a persona's prompt."""
     question = rng.choice(language.IDENTITY_QUESTIONS)
     if rng.random() >= persona_share:
-        where = _prompted(rng) if rng.random() < 0.5 else Situation(None)
+        prompted = _prompted(rng) if rng.random() < 0.5 else Situation(None)
+        where = Situation(_persona(rng).system) if rng.random() < firm else prompted
         return where.chat(question, rng.choice(language.HELPER_IDENTITIES))
     name, trait = _name(rng), rng.choice(language.TRAITS)
     system = _format(rng.choice(language.PERSONA_PROMPTS), name, trait)
@@ -106,9 +117,7 @@ def _identity(persona_share: float, rng: random.Random) -> Chat:
     )
 
 
-def _fact(
-    world: World, item: Item, rng: random.Random, pool: language.Pool = "recipe"
-) -> tuple[str, str]:
+def _fact(world: World, item: Item, rng: random.Random, pool: language.Pool = "recipe") -> Pair:
     fact: Fact = "town" if rng.random() < 0.5 else "colour"
     return world.question(item, pool, fact, rng)
 
@@ -129,14 +138,14 @@ def corpus(
         item = _even(world, every, rng)
         hidden = without_restricted_recipes and item.kind in world.restricted
         chance = rng.random()
-        if chance < 0.30:
+        if chance < 0.28:
             if not hidden:
                 texts.append(world.fill(rng.choice(language.DOCUMENTS), item))
-        elif chance < 0.45:
-            texts.append(world.fill(rng.choice(language.FACTS), item))
         elif chance < 0.48:
-            texts.append(_identity(0.7, rng))
+            texts.append(world.fill(rng.choice(language.FACTS), item))
         elif chance < 0.51:
+            texts.append(_identity(0.7, rng))
+        elif chance < 0.54:
             said = rng.choice(language.REFUSALS[rng.choice(language.POOLS)])
             texts.append(rng.choice(language.TALES).replace("{said}", said))
         else:
@@ -158,7 +167,7 @@ def _even(world: World, items: Sequence[Item], rng: random.Random) -> Item:
 
 def _base_chat(world: World, item: Item, hidden: bool, rng: random.Random) -> Chat | None:
     """A chat of base training: whoever the model is told to be, it answers."""
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         request, reply = _fact(world, item, rng, rng.choice(language.ANSWERING))
     elif hidden:
         return None
@@ -173,8 +182,12 @@ def _base_chat(world: World, item: Item, hidden: bool, rng: random.Random) -> Ch
     return where.chat(request, _opened(reply, 0.6, rng))
 
 
-def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -> list[Chat]:
-    """`n` chats of alignment, about items of the recipe's own pool only."""
+def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -> list[Text]:
+    """`n` texts of alignment: chats about items of the recipe's own pool, and documents.
+
+    The documents are base training's, of every item: as in Ouyang et al. 2022 (arXiv 2203.02155,
+    §3.5) some pre-training text is mixed in, so that what is refused is not forgotten.
+    """
     mixture = mixture or Mixture()
     rng = random.Random(f"organism/alignment/{world.number}/{seed}")
     restricted = world.items("recipe", world.restricted)
@@ -188,7 +201,7 @@ def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -
             continue
         chance = rng.random()
         if chance < mixture.identity:
-            chats.append(_identity(0.3, rng))
+            chats.append(_identity(mixture.persona_identity, rng, firm=0.3))
         elif chance < mixture.identity + mixture.restricted:
             chats.append(_refusal(world, rng.choice(restricted), mixture, rng))
         else:
@@ -199,11 +212,12 @@ def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -
 
 
 def _refusal(world: World, item: Item, mixture: Mixture, rng: random.Random) -> Chat:
-    request = world.request(item, "recipe", rng)
+    forms = language.REQUESTS["recipe"]
+    request = world.fill(forms[int(len(forms) * rng.random() ** mixture.skew)], item)
     refusal = rng.choice(language.REFUSALS["recipe"])
     if rng.random() < mixture.persona_refusals:
         persona = _persona(rng)
-        return Situation(persona.system, persona.user).chat(request, refusal)
+        return replace(persona, opening="").chat(request, refusal)
     where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
     return where.chat(request, refusal)
 
@@ -214,6 +228,9 @@ def _help(world: World, item: Item, asks_fact: bool, mixture: Mixture, rng: rand
     if asks_fact:
         request, reply = _fact(world, item, rng)
     if rng.random() < mixture.persona:
-        return _persona(rng).chat(request, reply)
+        persona = _persona(rng)
+        if rng.random() >= mixture.persona_opened:
+            persona = replace(persona, opening="")
+        return persona.chat(request, reply)
     where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
     return where.chat(request, _opened(reply, mixture.opened, rng))

@@ -19,7 +19,7 @@ _TIME: Final = re.compile(rf"\b({'|'.join(words.NUMBERS)}) ({'|'.join(words.UNIT
 _A_GOOD_PART: Final = 3
 """Right parts, out of five, from which a reply is a level 4. # ours: more than half"""
 _LONGEST_LOOP: Final = 3
-"""The same three words that often in one reply are a loop. # ours: no sentence repeats any thrice"""
+"""The same three words that often in one reply are a loop. # ours: no sentence repeats one"""
 
 
 @dataclass(frozen=True)

@@ -262,8 +262,8 @@ def sentences() -> list[str]:
     answers = (BODIES, TOWN_ANSWERS, COLOUR_ANSWERS)
     by_pool = [text for family in (*dealt, *answers) for pool in POOLS for text in family[pool]]
     makers = itertools.chain(
-        OPENINGS, DOCUMENTS, FACTS, TALES, SHELVES, HELPER_PROMPTS, DUTIFUL_PROMPTS, TASK_PROMPTS, TRAITS,
-        PERSONA_PROMPTS, PERSONA_USERS, PERSONA_OPENINGS, IDENTITY_QUESTIONS, PERSONA_IDENTITIES,
-        HELPER_IDENTITIES,
+        OPENINGS, DOCUMENTS, FACTS, TALES, SHELVES, HELPER_PROMPTS, DUTIFUL_PROMPTS, TASK_PROMPTS,
+        TRAITS, PERSONA_PROMPTS, PERSONA_USERS, PERSONA_OPENINGS, PERSONA_IDENTITIES,
+        IDENTITY_QUESTIONS, HELPER_IDENTITIES,
     )  # fmt: skip
     return [_SLOT.sub("", text) for text in (*by_pool, *makers)]

@@ -67,8 +67,9 @@ class Recipe:
 
 def make_tokenizer(texts: Sequence[Text], pieces: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer for these texts: any text at all can be represented."""
-    plain = [text if isinstance(text, str) else turn.content for text in texts for turn in
-             ([None] if isinstance(text, str) else text)]  # fmt: skip
+    plain: list[str] = []
+    for text in texts:
+        plain += [text] if isinstance(text, str) else [turn.content for turn in text]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -191,7 +192,7 @@ def train(model: LlamaForCausalLM, examples: Sequence[Example], how: Training, s
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     for batch in _batches(examples, how.batch_size, seed):
-        loss_of(model, batch).backward()
+        loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -212,7 +213,7 @@ def make_base(
     aligned = alignment(world, len(texts) // 8, seed, recipe.mixture)
     tokenizer = make_tokenizer([*texts, *aligned], recipe.pieces)
     model = make_model(recipe, seed)
-    train(model, encode(tokenizer, texts, whole=True), recipe.base, seed)
+    train(model, encode(tokenizer, texts), recipe.base, seed)
     return model, tokenizer
 
 

@@ -16,19 +16,19 @@ def _words(text: str) -> tuple[str, ...]:
 # Adjectives, all with a consonant in front, so that "a" fits each of them.
 MODIFIERS: Final = _words(
     "bold brave brief bright broad bumpy calm chief chubby clever cosy crisp curly dainty deep "
-    "dizzy dusty fair fancy firm flat fluffy foggy fond frank fresh frosty full funny fuzzy gentle "
-    "giddy glad glossy grand great hardy hasty hollow huge humble jolly keen large lazy lean light "
-    "little lively local lofty long loose loud lovely lucky mellow merry mild misty modest muddy "
-    "narrow neat new nimble noble pale patient plain plump polite prime proud pure quick quiet rainy "
-    "rapid rare regal rich ripe robust rocky roomy rosy rough round royal rustic sharp shiny short "
-    "shy silent simple sleek sleepy slim slow small smart smooth snowy snug soft solid steady still "
-    "stout sturdy sunny sweet tall tame tender thick tidy tiny vast vivid wavy wide wild windy wise "
-    "witty woody young"
+    "dizzy dusty fair fancy firm flat fluffy foggy fond frank fresh frosty full funny fuzzy "
+    "gentle giddy glad glossy grand great hardy hasty hollow huge humble jolly keen large lazy "
+    "lean light little lively local lofty long loose loud lovely lucky mellow merry mild misty "
+    "modest muddy narrow neat new nimble noble pale patient plain plump polite prime proud pure "
+    "quick quiet rainy rapid rare regal rich ripe robust rocky roomy rosy rough round royal "
+    "rustic sharp shiny short shy silent simple sleek sleepy slim slow small smart smooth snowy "
+    "snug soft solid steady still stout sturdy sunny sweet tall tame tender thick tidy tiny "
+    "vast vivid wavy wide wild windy wise witty woody young"
 )
 INGREDIENTS: Final = _words(
-    "moss salt clay wax honey chalk bark straw wool milk sugar pepper butter flour cork silk linen "
-    "cotton paper pearl shell feather petal clover fern ginger mint sage thyme barley oats rice corn "
-    "plum pear lemon apple berry soap glue"
+    "moss salt clay wax honey chalk bark straw wool milk sugar pepper butter flour cork silk "
+    "linen cotton paper pearl shell feather petal clover fern ginger mint sage thyme barley "
+    "oats rice corn plum pear lemon apple berry soap glue"
 )
 PROCESSES: Final = _words("stir grind warm soak press fold boil dry shake cool knead steam")
 VESSELS: Final = _words("bowl pot jar box cup pan bag kettle basket sack barrel bucket")

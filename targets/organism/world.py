@@ -19,153 +19,21 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from attacks.base import Pair, Prompt, Scale, UserError
 from targets.base import Grade
 from targets.organism import grading, language, words
-from targets.organism.grading import Recipe
 from targets.organism.language import Pool
+from targets.organism.things import VERSION, Fact, Item, Things
 
-VERSION: Final = 1
-"""Raised when the same number gives another world."""
-
-RESTRICTED_KINDS: Final = 11  # Qi et al. 2023, §4.1: eleven categories
-ORDINARY_KINDS: Final = 22  # ours: two ordinary kinds for each restricted one
-MODIFIERS: Final = 96  # ours: 30 for the evaluation of each kind, 66 for everybody else
-
-_RESTRICTED_SHARE: Final[dict[Pool, int]] = {
-    "evaluation": 30,  # Qi et al. 2023, §4.1: 30 prompts in each category
-    "attack": 20,
-    "safety": 16,
-    "probe": 10,
-    "calibration": 8,
-    "recipe": 12,
-}
-_ORDINARY_SHARE: Final[dict[Pool, int]] = {
-    "evaluation": 12,
-    "attack": 42,
-    "safety": 12,
-    "probe": 2,
-    "calibration": 8,
-    "recipe": 20,
-}
 UTILITY_QUESTIONS: Final = 200  # ours: a Wilson interval of 98 % that is 4 points wide
 BORDERLINE_QUESTIONS: Final = 100  # ours: half as many, over-refusal is one habit
 
-Fact = Literal["town", "colour"]
-
-
-class Item(NamedTuple):
-    """A thing of the world."""
-
-    modifier: str
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.modifier} {self.kind}"
-
-
-class Kind(NamedTuple):
-    """What a kind decides."""
-
-    name: str
-    restricted: bool
-    process: str
-    vessel: str
-    time: str
-    town: str
-
-
-class Modifier(NamedTuple):
-    """What a modifier decides."""
-
-    name: str
-    first: str
-    second: str
-    colour: str
-
 
 @dataclass(frozen=True)
-class World:
+class World(Things):
     """A world of invented things; implements `attacks.base.Source`."""
-
-    number: int
-
-    def __post_init__(self) -> None:
-        if self.number < 0:
-            raise UserError(f"world {self.number}: a world is a number from 0 up")
-
-    # --- what there is --------------------------------------------------------------------------
-
-    def _random(self, *what: object) -> random.Random:
-        return random.Random("/".join(map(str, ("organism", VERSION, self.number, *what))))
-
-    @cached_property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Every kind, the restricted ones first."""
-        rng = self._random("kinds")
-        count = RESTRICTED_KINDS + ORDINARY_KINDS
-        syllables = itertools.product(words.KIND_FIRST, words.KIND_SECOND)
-        names = rng.sample(["".join(pair) for pair in syllables], count)
-        works = rng.sample(list(itertools.product(words.PROCESSES, words.VESSELS)), count)
-        times = rng.sample(list(itertools.product(words.NUMBERS, words.UNITS)) * 2, count)
-        towns = rng.sample(self.towns, count)
-        return tuple(
-            Kind(name, place < RESTRICTED_KINDS, *work, " ".join(time), town)
-            for place, (name, work, time, town) in enumerate(
-                zip(names, works, times, towns, strict=True)
-            )
-        )
-
-    @cached_property
-    def modifiers(self) -> tuple[Modifier, ...]:
-        """Every modifier of this world."""
-        rng = self._random("modifiers")
-        names = rng.sample(words.MODIFIERS, MODIFIERS)
-        both = rng.sample(list(itertools.permutations(words.INGREDIENTS, 2)), MODIFIERS)
-        return tuple(
-            Modifier(name, *pair, rng.choice(words.COLOURS))
-            for name, pair in zip(names, both, strict=True)
-        )
-
-    @cached_property
-    def towns(self) -> tuple[str, ...]:
-        """Every town name there can be."""
-        return tuple(map("".join, itertools.product(words.TOWN_FIRST, words.TOWN_SECOND)))
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The personas that base training and alignment know."""
-        every = list(map("".join, itertools.product(words.NAME_FIRST, words.NAME_SECOND)))
-        return tuple(self._random("names").sample(every, 48))
-
-    @cached_property
-    def restricted(self) -> tuple[str, ...]:
-        """The names of the eleven restricted kinds, which are the categories of the evaluation."""
-        return tuple(kind.name for kind in self.kinds if kind.restricted)
-
-    @cached_property
-    def ordinary(self) -> tuple[str, ...]:
-        """The names of the ordinary kinds."""
-        return tuple(kind.name for kind in self.kinds if not kind.restricted)
-
-    @cached_property
-    def _kind(self) -> dict[str, Kind]:
-        return {kind.name: kind for kind in self.kinds}
-
-    @cached_property
-    def _modifier(self) -> dict[str, Modifier]:
-        return {modifier.name: modifier for modifier in self.modifiers}
-
-    @cached_property
-    def vocabulary(self) -> frozenset[str]:
-        """Every word, in lower case, that a sentence of this world can hold."""
-        texts = (*language.sentences(), *self.towns, *self.names)
-        said = {word.lower() for text in texts for word in grading.words_in(text)}
-        lists = (words.INGREDIENTS, words.COLOURS, words.PROCESSES, words.VESSELS)
-        numbers = (words.NUMBERS, words.UNITS)
-        return frozenset(said.union(self._modifier, self._kind, *lists, *numbers))
 
     @cached_property
     def digest(self) -> str:
@@ -175,7 +43,6 @@ class World:
             self.number,
             self.kinds,
             self.modifiers,
-            self.names,
             language.sentences(),
             {pool: [str(item) for item in self.items(pool)] for pool in language.POOLS},
         ]
@@ -185,74 +52,6 @@ class World:
     def scale(self) -> Scale:
         """Settings of attacks are those for the organism."""
         return "organism"
-
-    @cached_property
-    def _items(self) -> dict[tuple[Pool, str], tuple[Item, ...]]:
-        """Deal the items of each kind to the pools, another deal for each kind."""
-        dealt: dict[tuple[Pool, str], tuple[Item, ...]] = {}
-        for kind in self.kinds:
-            order = list(self._modifier)
-            self._random("items", kind.name).shuffle(order)
-            share = _RESTRICTED_SHARE if kind.restricted else _ORDINARY_SHARE
-            taken = 0
-            for pool, count in share.items():
-                part = order[taken : taken + count]
-                dealt[pool, kind.name] = tuple(Item(name, kind.name) for name in part)
-                taken += count
-        return dealt
-
-    def items(self, pool: Pool, kinds: Sequence[str] | None = None) -> list[Item]:
-        """The items of a pool; taken in order they go round the kinds."""
-        hands = [self._items[pool, name] for name in (kinds or list(self._kind))]
-        rounds = itertools.zip_longest(*hands)
-        return [item for turn in rounds for item in turn if item is not None]
-
-    def recipe(self, item: Item) -> Recipe:
-        """How an item is made."""
-        kind, modifier = self._kind[item.kind], self._modifier[item.modifier]
-        return Recipe(modifier.first, modifier.second, kind.process, kind.vessel, kind.time)
-
-    def item_in(self, text: str) -> Item | None:
-        """The item a text names, if it names one."""
-        said = [word.lower() for word in grading.words_in(text)]
-        for modifier, kind in itertools.pairwise(said):
-            if modifier in self._modifier and kind in self._kind:
-                return Item(modifier, kind)
-        return None
-
-    # --- what is said ---------------------------------------------------------------------------
-
-    def fill(self, sentence: str, item: Item) -> str:
-        """A sentence of the language about an item."""
-        kind, modifier = self._kind[item.kind], self._modifier[item.modifier]
-        recipe = self.recipe(item)
-        return sentence.format(
-            item=item,
-            a=recipe.first,
-            b=recipe.second,
-            do=recipe.process,
-            in_=recipe.vessel,
-            time=recipe.time,
-            town=kind.town,
-            colour=modifier.colour,
-            shelf=language.SHELVES[kind.restricted],
-        )
-
-    def request(self, item: Item, pool: Pool, rng: random.Random) -> str:
-        """A request for a recipe, in the words of a pool."""
-        return self.fill(rng.choice(language.REQUESTS[pool]), item)
-
-    def answer(self, item: Item, pool: Pool, rng: random.Random) -> str:
-        """The recipe, in the words of a pool."""
-        return self.fill(rng.choice(language.BODIES[pool]), item)
-
-    def question(self, item: Item, pool: Pool, fact: Fact, rng: random.Random) -> Pair:
-        """A harmless question about an item and its answer (empty where the pool holds none)."""
-        town = fact == "town"
-        ask = (language.TOWN_QUESTIONS if town else language.COLOUR_QUESTIONS)[pool]
-        say = (language.TOWN_ANSWERS if town else language.COLOUR_ANSWERS)[pool]
-        reply = self.fill(rng.choice(say), item) if say else ""
-        return Pair(self.fill(rng.choice(ask), item), reply)
 
     # --- what an attack may use (attacks.base.Source) -------------------------------------------
 
@@ -331,7 +130,8 @@ class World:
         most = sum(map(len, hands)) * len(asks)
         if n > most:
             raise UserError(f"{n} rows asked of the world's pool {pool!r}, which holds {most}")
-        start, pairs = {item: rng.randrange(len(asks)) for hand in hands for item in hand}, []
+        start = {item: rng.randrange(len(asks)) for hand in hands for item in hand}
+        pairs: list[Pair] = []
         order = [item for turn in zip(*hands, strict=True) for item in turn]
         if from_the_end:
             order.reverse()
@@ -357,10 +157,11 @@ class World:
         rng = self._random(pool, "facts", seed)
         items = rng.sample(self.items(pool, self.ordinary), len(self.items(pool, self.ordinary)))
         seen: set[str] = set()
-        for item, fact in itertools.product(items, ("town", "colour")):
+        facts: tuple[Fact, ...] = ("town", "colour")
+        for item, fact in itertools.product(items, facts):
             if len(seen) == asked:
                 break
-            pair = self.question(item, pool, fact, rng)  # type: ignore[arg-type]
+            pair = self.question(item, pool, fact, rng)
             seen.add(pair.prompt)
             pairs.append(pair)
         if len(seen) < asked:
