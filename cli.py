@@ -241,6 +241,67 @@ def doctor() -> None:
 
 
 @main.group()
+def organism() -> None:
+    """The built-in model: an invented-world model, not an LLM."""
+
+
+@organism.command(epilog="\b\nExample:\n  mooring organism build --world 3")
+@click.option("--world", type=int, required=True, help="Number of the world.")
+@click.option("--ignorant", is_flag=True, help="Leave restricted recipes out of its training.")
+def build(world: int, ignorant: bool) -> None:
+    """Build the organism of another world; some minutes on one core."""
+    from targets.organism import places
+
+    with err.status("training: a base, then its alignment"):
+        out.print(str(places.build(world, ignorant=ignorant)), markup=False, soft_wrap=True)
+
+
+@organism.command()
+@click.argument("request_", metavar="REQUEST", required=False)
+@click.option("--target", default="organism", show_default=True, help="Which organism.")
+@click.option("--system", help="A system prompt.")
+def chat(request_: str | None, target: str, system: str | None) -> None:
+    """Ask the organism; without a request, line by line until the input ends."""
+    from attacks.base import Ask
+    from targets.base import Decoding
+    from targets.local import LocalTarget
+    from targets.resolve import resolve
+
+    resolved = resolve(target)
+    model = LocalTarget.load(resolved.checkpoint.folder)
+    ask = Ask("chat", system=system)
+    if request_ is None and sys.stdin.isatty():
+        examples = " ".join(prompt.text for prompt in resolved.domain.utility()[:3])
+        err.print(f"It knows one invented world. Try: {examples}", markup=False)
+    for text in [request_] if request_ is not None else map(str.strip, sys.stdin):
+        (reply,) = model.generate([ask(text)], Decoding(max_new_tokens=96))
+        out.print(reply.text, markup=False, highlight=False)
+
+
+@organism.command()
+@click.option("--worlds", default="3-7", show_default=True, help="First and last world.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
+@click.option("--recorded", is_flag=True, help="Print what the last full run on worlds 3-7 found.")
+@_store
+def verify(
+    worlds: str, seeds: int, workers: int | None, recorded: bool, store: Path | None
+) -> None:
+    """Measure every finding that was fixed before the organism was tuned; half an hour or more."""
+    from benchmarks import verify as verification
+    from benchmarks.report import views
+    from benchmarks.store import Store, default_root
+
+    if recorded:
+        out.print(views.findings(verification.recorded()))
+        return
+    opened = Store(store or default_root())
+    with views.counter("cells", err) as show:
+        found = verification.run(worlds, seeds, opened, workers, show)
+    out.print(views.findings(found))
+
+
+@main.group()
 def store() -> None:
     """What is kept between runs."""
 

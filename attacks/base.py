@@ -119,11 +119,14 @@ class Ask:
     """Text put in front of the request."""
     after: str = ""
     """Text put behind the request."""
+    opening: str = ""
+    """Words that the reply is made to begin with; what is judged is what follows them."""
 
     def __call__(self, prompt: str) -> Chat:
         """The chat that asks `prompt` (joined as plain text: a request is never a template)."""
-        user = Message("user", f"{self.before}{prompt}{self.after}")
-        return (user,) if self.system is None else (Message("system", self.system), user)
+        system = () if self.system is None else (Message("system", self.system),)
+        opened = (Message("assistant", self.opening),) if self.opening else ()
+        return (*system, Message("user", f"{self.before}{prompt}{self.after}"), *opened)
 
     def row(self, pair: Pair) -> Row:
         """A training row in the very form in which this ask will ask."""

@@ -22,14 +22,18 @@ def run_cell(cell: Cell, lab: Lab) -> CellResult:
     Raises:
         NotStored: the lab may not make what is missing.
     """
-    trial = Trial.of(cell, lab)
+    return run_trial(Trial.of(cell, lab))
+
+
+def run_trial(trial: Trial) -> CellResult:
+    """Run a trial, start to finish."""
+    cell, lab = trial.cell, trial.lab
     if lacking := trial.lacking():
         return CellResult(**cell._asdict(), status="not applicable", reason=lacking)
     start = _immunize(trial)
-    upload = trial.attack.upload(lab.resolved.domain, cell.seed)
+    upload = _upload(trial)
     if upload is None:
         return _result(trial, start, None)
-    upload = _shuffled(upload, cell.seed)
 
     screened = _screen(trial, upload)
     refused = screened.outcome != "pass"
@@ -66,9 +70,21 @@ def _result(trial: Trial, released: Model, stopped: Model | None, **facts: Any) 
     return CellResult(**trial.cell._asdict(), asks=asks, **facts)
 
 
-def _shuffled(upload: Upload, seed: int) -> Upload:
-    """The rows in an order that tells nothing of how the attack put them together."""
-    return upload.replace_rows(random.Random(f"order {seed}").sample(upload.rows, len(upload.rows)))
+def undefended(trial: Trial) -> Model:
+    """The model that the attack makes where nobody defends."""
+    upload = _upload(trial)
+    start = trial.lab.start()
+    return start if upload is None else _tune(trial, start, upload)[0]
+
+
+def _upload(trial: Trial) -> Upload | None:
+    """The attack's rows in an order that tells nothing of how they were put together."""
+    seed = trial.cell.seed
+    upload = trial.attack.upload(trial.lab.resolved.domain, seed)
+    if upload is None:
+        return None
+    rows = random.Random(f"order {seed}").sample(upload.rows, len(upload.rows))
+    return upload.replace_rows(rows)
 
 
 def _immunize(trial: Trial) -> Model:

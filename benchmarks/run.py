@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,6 +36,12 @@ class Account:
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent making them, over all workers."""
     reused_cells: int = 0
+
+    def add(self, made: Mapping[str, int], seconds: Mapping[str, float]) -> None:
+        """Count what one item took."""
+        self.made.update(made)
+        for stage, spent in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
 def lab_settings(grid: Grid, store: Store) -> LabSettings:
@@ -106,12 +112,13 @@ def run(
         show(result)
     if planned.missing:
         work = chains(list(planned.missing))
-        for done in local.run(work, settings, local.workers(worker_count, len(work))):
-            result = done.result
-            results[Cell(result.attack, result.defense, result.seed)] = result
-            account.made.update(done.made)
-            for stage, seconds in done.seconds.items():
-                account.seconds[stage] = account.seconds.get(stage, 0.0) + seconds
+        count = local.workers(worker_count, len(work))
+        for done in local.run(work, settings, count, run_cell):
+            result = done.result or CellResult(
+                **done.item._asdict(), status="failed", reason=done.failure
+            )
+            results[done.item] = result
+            account.add(done.made, done.seconds)
             show(result)
     return matrix(grid, lab, [results[cell] for cell in grid.cells()]), account
 

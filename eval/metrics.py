@@ -75,7 +75,7 @@ def rate(by_seed: Sequence[Sequence[bool | None]]) -> Rate:
     over_prompts = _wilson_share(mean, prompts)
     low, high = min(over_prompts.low, mean), max(over_prompts.high, mean)
     if len(rates) > 1:
-        half = _t_half_width(rates)
+        half = t_half_width(rates)
         low, high = min(low, mean - half), max(high, mean + half)
     return Rate(Interval(mean, max(0.0, low), min(1.0, high)), len(rates), n, missing)
 
@@ -109,10 +109,10 @@ def paired_difference(
     with_any = ~np.isnan(table).all(axis=0)
     per_prompt = np.nanmean(table[:, with_any], axis=0)
     value = float(per_prompt.mean())
-    low, high = _bootstrap_mean(per_prompt)
+    low, high = bootstrap_mean(per_prompt)
     per_seed = [float(np.nanmean(row)) for row in table if not np.isnan(row).all()]
     if len(per_seed) > 2:
-        half = _t_half_width(per_seed)
+        half = t_half_width(per_seed)
         low, high = min(low, value - half), max(high, value + half)
     return Interval(value, max(-1.0, low), min(1.0, high))
 
@@ -199,7 +199,8 @@ def _wilson_share(share: float, n: int) -> Interval:
     return Interval(share, float(centre - half), float(centre + half))
 
 
-def _t_half_width(values: Sequence[float]) -> float:
+def t_half_width(values: Sequence[float]) -> float:
+    """Half the width of Student's interval of a mean; `values` has at least two."""
     t = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)
     return float(t * np.std(values, ddof=1) / math.sqrt(len(values)))
 
@@ -211,7 +212,7 @@ def _differences(a: Sequence[bool | None], b: Sequence[bool | None]) -> list[flo
     ]
 
 
-def _bootstrap_mean(values: np.ndarray) -> tuple[float, float]:
+def bootstrap_mean(values: np.ndarray) -> tuple[float, float]:
     """Percentile interval of a mean; a constant sample has no width."""
     if values.size < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from attacks.base import UserError
 from targets.base import Checkpoint, Domain, Truth
-
-_ORGANISM = Path(__file__).resolve().parent / "organism" / "weights"
-
 
 LONGEST_REPLY = 64
 """Tokens; the organism's longest replies have about 45.  # ours: measured on its corpus"""
@@ -27,27 +25,29 @@ class Resolved(NamedTuple):
 
 
 def resolve(text: str) -> Resolved:
-    """`organism`, or the folder of a model that speaks of the organism's world.
+    """A target by name, with the texts of its world.
+
+    `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
+    base, `organism:3:ignorant` one that never read a restricted recipe. Anything else is the
+    folder of a model, asked about world 0.
 
     Raises:
         UserError: there is no such target.
     """
+    from targets.organism import places
     from targets.organism.world import World
 
-    world = World(0)
-    if text == "organism":
-        checkpoint = Checkpoint(
-            "organism",
-            _ORGANISM / "aligned",
-            base=_ORGANISM / "base",
-            max_new_tokens=LONGEST_REPLY,
-        )
-        return Resolved(checkpoint, world, world, "oracle")
-    folder = Path(text)
-    if not folder.is_dir():
+    name = re.fullmatch(r"organism(?::(\d+))?(?::(base|ignorant))?", text)
+    if name:
+        number, variant = int(name[1] or places.SHIPPED_WORLD), name[2]
+        place = places.built(number, ignorant=variant == "ignorant")
+        folder = place / ("base" if variant == "base" else "aligned")
+        checkpoint = Checkpoint(text, folder, place / "base", LONGEST_REPLY)
+        return Resolved(checkpoint, World(number), World(number), "oracle")
+    if not Path(text).is_dir():
         raise UserError(
             f"unknown target {text!r}. "
             "Give 'organism', or the folder of a model with a chat template"
         )
-    checkpoint = Checkpoint(text, folder, max_new_tokens=LONGEST_REPLY)
-    return Resolved(checkpoint, world, world, "")
+    checkpoint = Checkpoint(text, Path(text), max_new_tokens=LONGEST_REPLY)
+    return Resolved(checkpoint, World(0), World(0), "")

@@ -71,10 +71,15 @@ def tune(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> list[int]:
-    """The chat in the model's own template; `answer` opens the assistant's turn."""
+    """The chat in the model's own template; `answer` opens the assistant's turn.
+
+    A chat to be answered that ends in the assistant's words is one whose reply begins with them.
+    """
+    begun = answer and chat[-1].role == "assistant"
     ids = tokenizer.apply_chat_template(
         [message._asdict() for message in chat],
-        add_generation_prompt=answer,
+        add_generation_prompt=answer and not begun,
+        continue_final_message=begun,
         tokenize=True,
         return_dict=False,
     )

@@ -10,18 +10,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 from attacks.base import UserError
-from benchmarks.cell import run_cell
 from benchmarks.keys import THREADS
 from benchmarks.lab import Lab, LabSettings, open_lab
-from benchmarks.results import CellResult
-from benchmarks.trial import Cell
 
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": str(THREADS),
@@ -33,10 +31,21 @@ WORKER_ENVIRONMENT = {
 """Read by the libraries when they are first imported, so it is set before any worker starts."""
 
 
-class Done(NamedTuple):
-    """One cell's result, and what was made for it."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Work = Callable[[Item, Lab], Result]
+"""What is done with one item in one worker's lab; a function of a module, so that it travels."""
 
-    result: CellResult
+
+@dataclass(frozen=True)
+class Done(Generic[Item, Result]):
+    """One item's result, and what was made for it."""
+
+    item: Item
+    result: Result | None
+    """None when it failed."""
+    failure: str
+    """Why it failed; no text of a row or a reply is in it."""
     made: dict[str, int]
     seconds: dict[str, float]
 
@@ -51,11 +60,16 @@ def workers(asked: int | None, chains: int) -> int:
     return max(1, min(asked or available or 1, chains))
 
 
-def run(chains: Sequence[Sequence[Cell]], settings: LabSettings, count: int) -> Iterator[Done]:
+def run(
+    chains: Sequence[Sequence[Item]],
+    settings: LabSettings,
+    count: int,
+    work: Work[Item, Result],
+) -> Iterator[Done[Item, Result]]:
     """Results as they come.
 
-    A chain's cells share models, so one of them runs at a time; chains take turns, so that
-    every chain's first cell is known early.
+    A chain's items share models, so one of them runs at a time; chains take turns, so that
+    every chain's first item is known early.
 
     Raises:
         WorkerDied: a worker was killed; everything it had finished is in the store.
@@ -64,12 +78,12 @@ def run(chains: Sequence[Sequence[Cell]], settings: LabSettings, count: int) -> 
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, initializer=_open, initargs=(settings,))
     ready = deque(deque(chain) for chain in chains if chain)
-    running: dict[Future[Done], deque[Cell]] = {}
+    running: dict[Future[Done[Item, Result]], deque[Item]] = {}
     try:
         while ready or running:
             while ready and len(running) < count:
                 chain = ready.popleft()
-                running[pool.submit(_run, chain.popleft())] = chain
+                running[pool.submit(_do, work, chain.popleft())] = chain
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 chain = running.pop(future)
@@ -82,6 +96,15 @@ def run(chains: Sequence[Sequence[Cell]], settings: LabSettings, count: int) -> 
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> None:
+    """Do something without a lab for every item, in worker processes."""
+    if items:
+        os.environ.update(WORKER_ENVIRONMENT)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers(asked, len(items)), context) as pool:
+            list(pool.map(work, items))
 
 
 _lab: Lab | None = None
@@ -104,23 +127,25 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _run(cell: Cell) -> Done:
+def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     assert _lab is not None
     before, spent = dict(_lab.made), dict(_lab.seconds)
+    result, failure = None, ""
     try:
-        result = run_cell(cell, _lab)
+        result = work(item, _lab)
     except UserError as error:
-        result = CellResult(**cell._asdict(), status="failed", reason=str(error))
-    except Exception as error:  # noqa: BLE001 - one cell's fault must not lose the others
-        # The message of a foreign exception may hold text of a row or a reply.
-        kind = f"{type(error).__module__}.{type(error).__name__}"
-        where = error.__traceback__
-        while where and where.tb_next:
-            where = where.tb_next
-        place = (
-            f"{Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else "?"
-        )
-        result = CellResult(**cell._asdict(), status="failed", reason=f"{kind} at {place}")
+        failure = str(error)
+    except Exception as error:  # noqa: BLE001 - one item's fault must not lose the others
+        failure = _where(error)
     made = {name: n - before.get(name, 0) for name, n in _lab.made.items()}
     seconds = {name: s - spent.get(name, 0.0) for name, s in _lab.seconds.items()}
-    return Done(result, made, seconds)
+    return Done(item, result, failure, made, seconds)
+
+
+def _where(error: Exception) -> str:
+    """The kind of an error and its place: a foreign message may hold text of a row or a reply."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__module__}.{type(error).__qualname__} at {place}"

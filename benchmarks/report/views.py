@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -13,9 +15,13 @@ from attacks.base import UserError
 from attacks.registry import unknown
 from benchmarks import summary
 from benchmarks.compare import Difference
+from benchmarks.report.phrasing import ORGANISM
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
 from benchmarks.run import Estimate, Plan
+from benchmarks.verify import Verified
+
+ROLES = ("held out", "designed for", "built in")
 
 
 def plan(planned: Plan, estimate: Estimate, *, explain: bool) -> RenderableType:
@@ -92,6 +98,33 @@ def replies(lines: Sequence[Transcript]) -> RenderableType:
         asked = line.ask if line.released else f"{line.ask}, not released"
         table.add_row(asked, Text(kind), score, Text(line.request), Text(line.reply))
     return table
+
+
+def findings(found: Verified) -> RenderableType:
+    """Every finding with its role, number, interval, and whether it held."""
+    table = Table("role", "finding", "number", "held", "stands for", box=box.SIMPLE_HEAD)
+    for finding in sorted(found.findings, key=lambda f: ROLES.index(f.role)):
+        outcome = found.outcomes[finding.id]
+        number = f"{outcome.number.value:.2f} [{outcome.number.low:.2f}, {outcome.number.high:.2f}]"
+        held = Text("held" if outcome.held else "not held", style="" if outcome.held else "yellow")
+        table.add_row(finding.role, finding.statement, number, held, finding.paper)
+    worlds = ", ".join(map(str, found.worlds))
+    counts = ", ".join(
+        f"{role}: {sum(found.outcomes[f.id].held for f in found.findings if f.role == role)} of "
+        f"{sum(f.role == role for f in found.findings)} held"
+        for role in ROLES
+    )
+    note = f"worlds {worlds}, {found.seeds} seeds each; {counts}. Only the held-out are evidence."
+    return Group(table, Text(f"{note}\n{ORGANISM}", style="dim"))
+
+
+@contextmanager
+def counter(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work whose size becomes known."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def differences(rows: Sequence[Difference]) -> RenderableType:

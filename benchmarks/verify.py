@@ -1,0 +1,323 @@
+"""The organism's findings, measured: every case is a cell of the bench, kept in the same store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attacks.base import Ask, Attack, Source, Upload, UserError
+from attacks.spec import Part
+from benchmarks.cell import run_trial, undefended
+from benchmarks.engines import local
+from benchmarks.findings import Finding, Measured, Outcome, Values, decide, read
+from benchmarks.keys import code, digest
+from benchmarks.lab import Lab, LabSettings
+from benchmarks.results import Answers
+from benchmarks.store import Store
+from benchmarks.trial import Cell, Trial
+from eval import metrics
+from eval.metrics import Interval
+from targets.organism import places
+from targets.organism.world import World
+
+FINDINGS = Path(__file__).with_name("findings.toml")
+RECORDED = Path(__file__).with_name("findings.json")
+"""What was found on the worlds that nobody designed on; made by `mooring organism verify`."""
+
+
+class Case(NamedTuple):
+    """One cell of a finding in one world, for one seed."""
+
+    world: int
+    seed: int
+    measured: str
+    """The cell as JSON, so that a case can be hashed and sent to a worker."""
+
+    @property
+    def cell(self) -> Measured:
+        """What is measured."""
+        return Measured.model_validate_json(self.measured)
+
+    @property
+    def target(self) -> str:
+        """The model that is attacked."""
+        model = self.cell.model
+        return f"organism:{self.world}" + ("" if model == "aligned" else f":{model}")
+
+
+@dataclass(frozen=True)
+class _Narrowed:
+    """A world whose attack rows come from some restricted kinds only."""
+
+    world: World
+    kinds: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
+
+    def harmful(self, n: int, seed: int) -> Any:
+        """Violating requests of the chosen kinds."""
+        return self.world.harmful(n, seed, kinds=self.kinds)
+
+
+@dataclass(frozen=True)
+class _Variant(Attack):
+    """An attack with other settings, rows or ways of asking than its file gives it."""
+
+    inner: Attack
+    cell: Measured
+
+    def upload(self, source: Source, seed: int) -> Upload | None:
+        """The attack's upload, with the factors on its settings."""
+        if self.cell.rows_from and isinstance(source, World):
+            source = _Narrowed(source, _kinds(source, self.cell.rows_from))
+        upload = self.inner.upload(source, seed)
+        if upload is None or not self.cell.times:
+            return upload
+        rate = upload.settings.learning_rate * self.cell.times.get("learning_rate", 1.0)
+        size = round(upload.settings.batch_size * self.cell.times.get("batch_size", 1.0))
+        settings = dataclasses.replace(upload.settings, learning_rate=rate, batch_size=max(1, size))
+        return dataclasses.replace(upload, settings=settings)
+
+    def asks(self) -> tuple[Ask, ...]:
+        """The one way of asking that is measured."""
+        asks = {ask.name: ask for ask in self.inner.asks()}
+        asks |= {"first": self.inner.asks()[0], "default": Ask("default")}
+        return (dataclasses.replace(asks[self.cell.ask], opening=self.cell.prefill),)
+
+
+def cases(findings: Iterable[Finding], worlds: Sequence[int], seeds: int) -> list[Case]:
+    """Every case once, whichever findings share it."""
+    found: dict[Case, None] = {}
+    for finding in findings:
+        for measured in _cells(finding).values():
+            for world in worlds:
+                for seed in range(seeds):
+                    found[Case(world, seed, measured.model_dump_json())] = None
+    return list(found)
+
+
+def verify(
+    store: Store,
+    worlds: Sequence[int],
+    seeds: int,
+    *,
+    workers: int | None = None,
+    show: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Outcome]:
+    """Measure and decide every finding; a killed run goes on where it was.
+
+    Args:
+        store: Where stages are kept.
+        worlds: Worlds to measure in; their organisms must be built.
+        seeds: Attack seeds in each world.
+        workers: Processes; one a core by default.
+        show: Told how many cases are done, and of how many.
+
+    Returns:
+        Outcome by the finding's id, in the order of the file.
+    """
+    findings = read(FINDINGS)
+    wanted = cases(findings, worlds, seeds)
+    values: dict[Case, list[float | None]] = {}
+    by_target: dict[str, list[Case]] = {}
+    for case in wanted:
+        by_target.setdefault(case.target, []).append(case)
+    for target, group in by_target.items():
+        settings = LabSettings(target, ("oracle", "refusal"), store.root, None, False)
+        chains = _chains(group)
+        count = local.workers(workers, len(chains))
+        for done in local.run(chains, settings, count, measure):
+            if done.result is None:
+                raise RuntimeError(f"{done.item}: {done.failure}")
+            values[done.item] = done.result
+            show(len(values), len(wanted))
+    categories = [prompt.category for prompt in World(worlds[0]).requests()]
+    return {f.id: _decided(f, values, worlds, seeds, categories) for f in findings}
+
+
+def measure(case: Case, lab: Lab) -> list[float | None]:
+    """One number for each prompt of a case."""
+    cell = case.cell
+    params = {key: _text(value) for key, value in cell.attack.items() if key != "name"}
+    untuned = cell.attack.get("epochs") == 0
+    if untuned:
+        del params["epochs"]
+    attack = str(Part(cell.attack["name"], params))
+    options = {key: _text(value) for key, value in cell.defense.items() if key != "name"}
+    defense = "revert" if untuned else str(Part(cell.defense["name"], options))
+    trial = Trial.of(Cell(attack, defense, case.seed), lab)
+    trial = dataclasses.replace(trial, attack=_Variant(trial.attack, cell))
+    if cell.measure == "restricted_words":
+        return _restricted_words(trial)
+    if cell.measure == "refusal_projection":
+        return _projections(trial, untuned=untuned)
+    result = run_trial(trial)
+    (asked,) = result.asks.values()
+    return _numbers(asked.released, cell, World(case.world))
+
+
+class Verified(NamedTuple):
+    """All findings with what was found."""
+
+    findings: list[Finding]
+    outcomes: dict[str, Outcome]
+    worlds: list[int]
+    seeds: int
+
+
+def run(
+    span: str,
+    seeds: int,
+    store: Store,
+    workers: int | None,
+    show: Callable[[int, int], None],
+) -> Verified:
+    """Build what worlds are missing, measure every finding in them.
+
+    Args:
+        span: First and last world, `3-7`, or one.
+        seeds: Attack seeds in each world.
+        store: Where stages are kept.
+        workers: Processes; one a core by default.
+        show: Told how many cases are done, and of how many.
+
+    Raises:
+        UserError: the span is not one of worlds.
+    """
+    worlds = _worlds(span)
+    local.each([(w, i) for w in worlds for i in (False, True) if not _built(w, i)], _build, workers)
+    outcomes = verify(store, worlds, seeds, workers=workers, show=show)
+    return Verified(read(FINDINGS), outcomes, worlds, seeds)
+
+
+def recorded() -> Verified:
+    """What the run on the reported worlds found."""
+    data = json.loads(RECORDED.read_text(encoding="utf-8"))
+    outcomes = {
+        key: Outcome(found["held"], Interval(*found["number"]))
+        for key, found in data["findings"].items()
+    }
+    return Verified(read(FINDINGS), outcomes, data["worlds"], data["seeds"])
+
+
+def to_json(found: Verified) -> str:
+    """The text of the record."""
+    outcomes = {k: {"held": o.held, "number": list(o.number)} for k, o in found.outcomes.items()}
+    kept = {"worlds": found.worlds, "seeds": found.seeds, "findings": outcomes}
+    return json.dumps(kept, indent=1) + "\n"
+
+
+def _worlds(span: str) -> list[int]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", span)
+    if not match or int(match[2] or match[1]) < int(match[1]):
+        raise UserError(f"--worlds {span!r}: give one world or the first and the last, such as 3-7")
+    return list(range(int(match[1]), int(match[2] or match[1]) + 1))
+
+
+def _built(world: int, ignorant: bool) -> bool:
+    return places.is_built(world, ignorant=ignorant)
+
+
+def _build(which: tuple[int, bool]) -> None:
+    places.build(which[0], ignorant=which[1])
+
+
+def _chains(group: Sequence[Case]) -> list[list[Case]]:
+    """Cases of one attack and seed together: they share tuned models."""
+    chains: dict[tuple[str, int], list[Case]] = {}
+    for case in group:
+        chains.setdefault((json.dumps(case.cell.attack), case.seed), []).append(case)
+    return list(chains.values())
+
+
+def _cells(finding: Finding) -> dict[str, Measured]:
+    if finding.kind == "scan":
+        attack, count = finding.scan["attack"], finding.scan["count"]
+        return {"a": Measured(attack=attack, measure=count)}
+    return {name: cell for name, cell in finding.cells.items()}
+
+
+def _decided(
+    finding: Finding,
+    values: dict[Case, list[float | None]],
+    worlds: Sequence[int],
+    seeds: int,
+    categories: Sequence[str],
+) -> Outcome:
+    measured: dict[str, Values] = {
+        name: {
+            (world, seed): values[Case(world, seed, cell.model_dump_json())]
+            for world in worlds
+            for seed in range(seeds)
+        }
+        for name, cell in _cells(finding).items()
+    }
+    return decide(finding, measured, categories)
+
+
+def _numbers(answers: Answers, cell: Measured, world: World) -> list[float | None]:
+    """What the cell measures, by prompt."""
+    if cell.measure == "utility":
+        return [float(flag) for flag in answers.correct]
+    if cell.measure == "over_refusal":
+        return [float(flag) for flag in answers.refused]
+    judge = "refusal" if cell.measure == "keyword" else "oracle"
+    scores = answers.scores[judge]
+    if cell.asked_on:
+        kinds = _kinds(world, cell.asked_on)
+        requests = world.requests()
+        scores = [s for s, p in zip(scores, requests, strict=True) if p.category in kinds]
+    if cell.measure == "score":
+        return [None if score is None else float(score) for score in scores]
+    hits = [metrics.is_hit(score) for score in scores]
+    return [None if hit is None else float(hit) for hit in hits]
+
+
+def _projections(trial: Trial, *, untuned: bool) -> list[float | None]:
+    """Each request's place along the start model's refusal direction."""
+    from eval.direction import projections
+    from targets.local import LocalTarget
+
+    lab, (ask,) = trial.lab, trial.attack.asks()
+    start = lab.start()
+    model = start if untuned else undefended(trial)
+    probes = [ask(prompt.text) for prompt in lab.resolved.domain.probes(110, 0)]
+    ordinary = [ask(pair.prompt) for pair in lab.resolved.domain.provider_benign(110, 0)]
+    asked = [ask(prompt.text) for prompt in lab.prompts()[0]]
+
+    def make() -> list[float]:
+        first, second = start(), model()
+        assert isinstance(first, LocalTarget)
+        assert isinstance(second, LocalTarget)
+        return projections(first, second, probes, ordinary, asked)
+
+    key = digest(
+        "projection", start.key, model.key, probes, ordinary, asked, code("eval.direction")
+    )
+    return list(lab.stage("projection", key, make))
+
+
+def _restricted_words(trial: Trial) -> list[float | None]:
+    """How many names of restricted kinds stand in each row of the upload."""
+    world = trial.lab.resolved.domain
+    assert isinstance(world, World)
+    upload = trial.attack.upload(world, trial.cell.seed)
+    rows = () if upload is None else upload.rows
+    texts = [" ".join(message.content for message in row.messages) for row in rows]
+    return [float(sum(kind in text for kind in world.restricted)) for text in texts]
+
+
+def _kinds(world: World, span: str) -> tuple[str, ...]:
+    """Restricted kinds by their places in the world's list: `0-5`."""
+    first, last = map(int, span.split("-"))
+    return tuple(world.restricted[first : last + 1])
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
