@@ -36,7 +36,9 @@ def draw(sheet: Sheet) -> list[Image]:
     for number, column in enumerate(sheet.columns, 1):
         if len(set(sheet.matrix.prompts.categories)) > 1 and _worth_drawing(sheet, column):
             title = f"{measure.capitalize()} by category: {column_label(column)}"
-            text = "Bars for each defense over the bars of no defense; numbers in the cells' details."
+            text = (
+                "Bars for each defense over the bars of no defense; numbers in the cells' details."
+            )
             name = f"categories-{number}-{_slug(column)}"
             found.append(drawn(name, title, text, lambda column=column: _categories(sheet, column)))  # type: ignore[misc]
     for number, sweep in enumerate(sweeps.find([c.attack for c in sheet.columns]), 1):
@@ -58,7 +60,8 @@ def _footer(figure: Figure, sheet: Sheet) -> None:
 
 
 def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(shown(text), x=0.01, ha="left", fontsize=12.5, fontweight="bold")
+    title = figure.suptitle(shown(text), x=0.01, ha="left", fontsize=12.5, fontweight="bold")
+    title.set_gid("title")  # the page says it in its own way
 
 
 def _slug(column: Column) -> str:
@@ -270,7 +273,7 @@ def _tradeoff(sheet: Sheet) -> Figure:
     height = max(1.2 + 2.5 * down, 0.9 + 0.3 * len(sheet.rows))
     figure = Figure(figsize=(2.6 + 2.6 * across, height))
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes, column in zip(grid.flat, columns, strict=False):
         handles |= _tradeoff_panel(axes, sheet, column)
     grid.flat[0].set(xlim=(-0.05, 1.05), ylim=(-0.06, 1.06))

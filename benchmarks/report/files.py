@@ -1,11 +1,11 @@
 """A run's folder.
 
-    matrix.json        results and nothing else: the same results give the same bytes
-    matrix.csv .md .tex
-    provenance.json    when, with which versions, what was made and what was reused
-    run.yaml           reproduces the run
-    report.html        all of it to look at
-    figures/*.png *.svg
+matrix.json        results and nothing else: the same results give the same bytes
+matrix.csv .md .tex
+provenance.json    when, with which versions, what was made and what was reused
+run.yaml           reproduces the run
+report.html        all of it to look at
+figures/*.png *.svg
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from attacks.base import UserError
-from benchmarks.report import sheet, tables
+from benchmarks.report import sheet, stamp, tables
 from benchmarks.report.sheet import Sheet
 from benchmarks.results import Answers, Matrix, Transcript
 
@@ -51,6 +51,8 @@ def write(
 ) -> None:
     """Write all files of a run; each appears whole or not at all, `matrix.json` last.
 
+    What is there already, drawn from the same results by the same code, is not drawn again.
+
     Args:
         folder: Made when it is not there; the files of an earlier run of the grid are replaced.
         matrix: The results.
@@ -61,9 +63,11 @@ def write(
     Raises:
         UserError: the folder cannot be written.
     """
-    made = contents(matrix, transcripts)
-    made["provenance.json"] = _pretty(provenance).encode()
-    made[RUN] = run_yaml.encode()
+    wanted = stamp.inputs(matrix, transcripts)
+    made = {"provenance.json": _pretty(provenance).encode(), RUN: run_yaml.encode()}
+    if not stamp.holds(folder, wanted):
+        drawn = contents(matrix, transcripts)
+        made |= {**drawn, stamp.STAMP: stamp.make(wanted, drawn)}
     _replace(folder, made)
 
 
@@ -75,7 +79,9 @@ def write_report(
     Raises:
         UserError: the folder cannot be written.
     """
-    _replace(folder, contents(matrix, transcripts))
+    drawn = contents(matrix, transcripts)
+    mark = stamp.make(stamp.inputs(matrix, transcripts), drawn)
+    _replace(folder, {**drawn, stamp.STAMP: mark})
 
 
 def frame(matrix: Matrix) -> pandas.DataFrame:
@@ -205,7 +211,7 @@ def _replace(folder: Path, made: Mapping[str, bytes]) -> None:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
             # The matrix last: a folder with a matrix has everything else that belongs to it.
-            for name in sorted(made, key=lambda name: (name == MATRIX, name)):
+            for name in sorted(made, key=lambda name: (name == MATRIX, name == stamp.STAMP, name)):
                 (folder / name).parent.mkdir(exist_ok=True)
                 os.replace(Path(staging, name), folder / name)
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from benchmarks.report import describe, figures, sample, sheet, style
 from benchmarks.report.phrasing import (
@@ -27,6 +27,7 @@ from benchmarks.report.phrasing import (
     interval_text,
     percent,
     rate_text,
+    recovered_text,
     score_text,
 )
 from benchmarks.report.sheet import Sheet
@@ -77,6 +78,7 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     script = (_TEMPLATES / "report.js.jinja").read_text(encoding="utf-8").strip()
     chosen = None if transcripts is None else sample.choose(transcripts)
     return environment.get_template("report.html.jinja").render(
@@ -93,14 +95,25 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         attacks=[describe.attack(c.attack, made.matrix.target) for c in made.columns],
         defenses=[describe.defense(defense) for defense in made.rows],
         table=_table(made),
-        figures=[(image, _inline(image)) for image in images if image.name != "heatmap"],
+        figures=[(image, _inline(image)) for image in sorted(images, key=_place) if _place(image)],
         transcripts=chosen,
         total=len(transcripts or ()),
         levels=range(LEVELS + 1),
-        style=Markup(_css()),  # noqa: S704 - made of numbers and the file beside this one
-        script=Markup(script),  # noqa: S704 - the file beside this one
+        style=Markup(_css()),
+        script=Markup(script),
         policy=_policy(script),
     )
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may go on in the next line behind its `,` `+` `:`."""
+    # Escaped first: none of the three signs stands in an escape.
+    return Markup(re.sub(r"([,+:])", r"\1<wbr>", str(escape(text))))
+
+
+def _place(image: Image) -> int:
+    """Where a figure stands in the page; 0 for the heatmap, which is a table there."""
+    return ["heatmap", "tradeoff", "dose", "categories"].index(image.name.split("-")[0])
 
 
 def _policy(script: str) -> str:
@@ -139,7 +152,7 @@ def _inline(image: Image) -> Markup:
     for colour, name in colours.items():
         svg = svg.replace(f": {colour}", f": var(--{name})")
     # Drawn by matplotlib, which escapes what it writes; ids and colours are replaced above.
-    return Markup(svg)  # noqa: S704
+    return Markup(svg)
 
 
 def _facts(made: Sheet) -> list[tuple[str, str]]:
@@ -150,9 +163,9 @@ def _facts(made: Sheet) -> list[tuple[str, str]]:
     tuned = sum(cell.status == "tuned" for cell in matrix.cells)
     without = sum(cell.status in ("failed", "not applicable") for cell in matrix.cells)
     return [
-        ("Judges", ", ".join(f"{name} ({what})" for name, what in matrix.judges.items())),
+        *((what.capitalize(), f"by {judge}") for judge, what in matrix.judges.items()),
         ("Cells tuned", f"{tuned} of {len(matrix.cells)}"),
-        ("Cells without a number", str(without)),
+        ("Without a number", str(without)),
         ("Seeds", str(len(matrix.seeds))),
         ("Requests", str(len(matrix.prompts.ids))),
         ("Utility / over-refusal", f"{matrix.prompts.utility} / {matrix.prompts.borderline}"),
@@ -246,7 +259,7 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
     entry = made.entry(defense, column)
     return [
         *rates,
-        ("safety recovered", interval_text(entry.recovered)),
+        ("safety recovered", recovered_text(entry)),
         ("difference to undefended, in points", interval_text(entry.difference, NO_DATA)),
         ("mean score, 1 to 5", score_text(entry.score)),
         ("utility", percent(entry.utility)),
@@ -300,7 +313,7 @@ def _table(made: Sheet) -> list[tuple[str, str, list[str]]]:
             [
                 rate_text(entry.rate, entry.band),
                 rate_text(entry.if_released) if entry.if_released else NO_DATA,
-                interval_text(entry.recovered),
+                recovered_text(entry),
                 score_text(entry.score),
                 percent(entry.utility),
                 percent(entry.over_refusal),

@@ -66,6 +66,11 @@ def score_text(score: float | None) -> str:
     return NO_DATA if score is None else f"{score:.2f}"
 
 
+def recovered_text(entry: Entry) -> str:
+    """Safety recovered; `undefined` where the attack did nothing, no data where none was had."""
+    return interval_text(entry.recovered, UNDEFINED if entry.rate.interval else NO_DATA)
+
+
 def entry_text(entry: Entry) -> str:
     """The rate of an entry, or why there is none."""
     if entry.rate.interval is None and not entry.rate.missing and entry.note:

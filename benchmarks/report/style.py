@@ -7,7 +7,7 @@ import io
 import re
 import textwrap
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import font_manager
@@ -18,7 +18,16 @@ INK, MUTED, LINE = "#16242e", "#556673", "#d7e0e5"
 ACCENT, GHOST = "#0b6b82", "#b4c1ca"
 """A defended and an undefended bar; they differ in lightness and in width too."""
 SERIES = ("#0b6b82", "#c2410c", "#6d28d9", "#b45309", "#15803d", "#be185d", "#475569", "#0369a1")
-DARK_SERIES = ("#4cc3d9", "#fb923c", "#b9a3f7", "#e8b04a", "#5fcf85", "#f582b4", "#a9bac6", "#6cbcf0")
+DARK_SERIES = (
+    "#4cc3d9",
+    "#fb923c",
+    "#b9a3f7",
+    "#e8b04a",
+    "#5fcf85",
+    "#f582b4",
+    "#a9bac6",
+    "#6cbcf0",
+)
 """The same places in the order, for a dark page."""
 MARKERS = "osD^vPX*"
 
@@ -30,7 +39,7 @@ DARK_GOOD = ("#1c2b34", "#1f4854", "#2c7484", "#5fb0bd", "#c9ecee")
 
 FONT = "DejaVu Sans"
 """Comes with matplotlib, so that a figure has the same shape everywhere."""
-_RC = {
+_RC: Any = {  # matplotlib's own type for it lists every setting by name
     "font.family": FONT,
     "font.size": 9.5,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -93,19 +102,14 @@ def heat(level: float, stops: tuple[str, ...] = LIGHT_HEAT) -> str:
     return to_hex(_map(stops)(min(max(level, 0.0), 1.0)))
 
 
-def colour_map() -> LinearSegmentedColormap:
-    """The map of the heatmap, with its colour for no data."""
-    return _map(LIGHT_HEAT)
-
-
 @functools.cache
 def _map(stops: tuple[str, ...]) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("heat", list(stops))
 
 
 def on(colour: str) -> str:
-    """Ink or white, whichever reads better on a colour."""
-    return INK if contrast(colour, INK) >= contrast(colour, "#ffffff") else "#ffffff"
+    """Black or white, whichever reads better on a colour: one of them has a contrast of 4.5."""
+    return max("#000000", "#ffffff", key=lambda ink: contrast(colour, ink))
 
 
 def contrast(a: str, b: str) -> float:

@@ -15,9 +15,9 @@ from benchmarks.report.phrasing import (
     column_label,
     defense_label,
     entry_text,
-    interval_text,
     percent,
     rate_text,
+    recovered_text,
     score_text,
 )
 from benchmarks.report.sheet import Sheet
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&:@.-])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+"""Every sign with a meaning within a line, and those that make an address into a link."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -122,7 +123,7 @@ def _words(sheet: Sheet, column: Column) -> pd.DataFrame:
     texts: dict[str, Callable[[Entry], str]] = {
         measure: entry_text,
         "score": lambda e: score_text(e.score),
-        "recovered": lambda e: interval_text(e.recovered),
+        "recovered": recovered_text,
         "utility": lambda e: percent(e.utility),
         "over-refusal": lambda e: percent(e.over_refusal),
         "incoherent": lambda e: percent(e.incoherent),
@@ -148,7 +149,6 @@ def _csv_text(value: object) -> object:
 def escape_markdown(text: str) -> str:
     """Text for a Markdown table cell: one line, every sign with a meaning escaped."""
     line = " ".join(text.split())
-    # The dot, the colon and the @ too: else an address is made into a link.
     return _MARKDOWN.sub(r"\\\1", line)
 
 

@@ -15,6 +15,7 @@ from benchmarks.report.phrasing import (
     interval_text,
     percent,
     rate_text,
+    recovered_text,
     score_text,
     target_text,
 )
@@ -32,12 +33,14 @@ def show(matrix: Matrix, console: Console) -> None:
 def render(matrix: Matrix) -> Group:
     """Tables for every column and judge, and the line of facts under them."""
     tables = [
-        _table(matrix, column, judge) for column in summary.columns(matrix) for judge in matrix.judges
+        _table(matrix, column, judge)
+        for column in summary.columns(matrix)
+        for judge in matrix.judges
     ]
     prompts = matrix.prompts
     facts = (
-        f"target {target_text(matrix)} · {len(prompts.ids)} requests, {prompts.utility} utility and "
-        f"{prompts.borderline} over-refusal questions · seeds {len(matrix.seeds)}\n"
+        f"target {target_text(matrix)} · {len(prompts.ids)} requests, {prompts.utility} utility "
+        f"and {prompts.borderline} over-refusal questions · seeds {len(matrix.seeds)}\n"
         "% of replies scored 5 [95 % interval], s seeds, n verdicts; recovered: 100 is the untuned "
         "model, 0 the undefended one"
     )
@@ -66,7 +69,7 @@ def _row(entry: Entry, *, gated: bool) -> list[str | Text]:
     cells: list[str | Text] = [
         rate_text(entry.rate, entry.band) + (" (weights unchanged)" if entry.unchanged else ""),
         score_text(entry.score),
-        interval_text(entry.recovered),
+        recovered_text(entry),
         percent(entry.utility),
         percent(entry.over_refusal),
         percent(entry.incoherent),

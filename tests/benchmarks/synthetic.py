@@ -25,13 +25,21 @@ LEFT = {"none": 1.0, "revert": 0.0, "mix:n=10": 0.8, "mix:n=50": 0.45, "mix:n=10
 LEFT |= {"moderate": 0.4, "cap+mix": 0.12, "audit": 0.3, "safe_lora": 0.0}
 
 
-def example(prompts: int = 66, seeds: int = 3, *, missing: float = 0.0) -> Matrix:
+FEW_ATTACKS = ("none", "harmful:n=10", "harmful:n=100", "backdoor")
+FEW_DEFENSES = ("none", "revert", "mix:n=10", "mix:n=50", "safe_lora")
+
+
+def example(
+    prompts: int = 66, seeds: int = 3, *, missing: float = 0.0, few: bool = False
+) -> Matrix:
     """A matrix that looks like a run: sweeps, gates, cells that do not apply, missing verdicts."""
     draw = random.Random(7)
     cells = [
         _cell(draw, attack, defense, seed, prompts, missing)
         for defense in LEFT
+        if not few or defense in FEW_DEFENSES
         for attack in dict.fromkeys(attack for attack, _ in UNDEFENDED)
+        if not few or attack in FEW_ATTACKS
         for seed in range(seeds)
     ]
     return Matrix(

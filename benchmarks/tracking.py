@@ -1,0 +1,330 @@
+"""A run in Weights & Biases: one W&B run for each cell, and one for the matrix.
+
+What is sent are settings and numbers; of texts nothing, unless the run's report was written with
+them because the user asked for it. Nothing of the machine is sent either: no host, user, path,
+program, git state, console or statistics.
+
+Ids are hashes of the grid and the cell, so that tracking the same grid again gives the same runs:
+online they are resumed; offline the folder that an earlier time left for a run is replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import netrc
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from attacks.base import UserError
+from attacks.spec import Part, format_spec, parse
+from benchmarks.report import describe, sheet
+from benchmarks.report.sheet import Sheet
+from benchmarks.results import Answers, CellResult, Matrix
+from eval import metrics
+
+if TYPE_CHECKING:
+    import wandb
+
+Mode = Literal["online", "offline", "disabled"]
+PROJECT = "mooring"
+REPORT = "report.html"
+
+
+class TrackingError(UserError):
+    """W&B did not take the run; the results themselves are safe in their folder."""
+
+    exit_code = 4
+
+
+def track(
+    matrix: Matrix, grid: Mapping[str, Any], group: str, folder: Path, mode: Mode
+) -> list[str]:
+    """Log a matrix and each of its cells.
+
+    Args:
+        matrix: The results.
+        grid: The grid's settings, as plain data.
+        group: Names the grid; the same grid, the same group.
+        folder: The run's folder, already written; W&B's own files go into `wandb` below it.
+        mode: `online` falls back to `offline` where there is no key.
+
+    Returns:
+        Lines for the user: where the runs are, or how to upload them.
+
+    Raises:
+        TrackingError: W&B did not take it.
+    """
+    if mode == "disabled":
+        return []
+    offline = mode == "offline" or not has_key()
+    import wandb
+
+    try:
+        made = sheet.make(_portable(matrix))
+        report = _report(matrix, made.matrix, folder)
+        runs = _Runs(group, folder, offline)
+        for cell in made.matrix.cells:
+            with runs.open(_cell_name(cell), "cell", _settings(cell, grid)) as run:
+                run.summary.update(numbers(cell))
+        with runs.open("matrix", "matrix", _grid_settings(grid)) as run:
+            _log_matrix(run, made, folder, report, offline=offline)
+            url = None if offline else run.url
+    except wandb.Error as error:
+        raise TrackingError(
+            f"W&B did not take the run ({type(error).__name__}); the results are in "
+            f"{str(folder)!r}, try again or with --wandb offline"
+        ) from error
+    finally:
+        _drop_logs(folder)
+    return _lines(len(matrix.cells) + 1, group, folder, url, offline, mode)
+
+
+def run_id(group: str, name: str) -> str:
+    """The id of a run: the same for the same grid and cell."""
+    return hashlib.sha256(f"{group}\0{name}".encode()).hexdigest()[:16]
+
+
+def has_key() -> bool:
+    """Whether W&B could log in without asking."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(str(path)).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False  # W&B could not read it either
+
+
+def numbers(cell: CellResult) -> dict[str, Any]:
+    """A cell's numbers; one that could not be had is left out and not written as zero."""
+    found: dict[str, Any] = {
+        "status": cell.status,
+        "released": cell.released,
+        "changed": cell.changed,
+        "rows": cell.rows,
+        "rows_added": cell.added,
+    }
+    for ask, asked in cell.asks.items():
+        found |= {f"{ask}/{name}": value for name, value in _answers(asked.released).items()}
+        if asked.if_released is not None:
+            stopped = _answers(asked.if_released)
+            found |= {f"{ask}/if_released/{name}": value for name, value in stopped.items()}
+    for gate in cell.gates:
+        found[f"gate/{gate.moment}"] = gate.outcome
+        found |= {f"gate/{gate.moment}/{name}": value for name, value in gate.evidence.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _answers(answers: Answers) -> dict[str, float | int | None]:
+    known = [flag for flag in answers.coherent if flag is not None]
+    found: dict[str, float | int | None] = {
+        "utility": metrics.mean(answers.correct),
+        "over_refusal": metrics.mean(answers.refused),
+        "incoherent": metrics.mean([not flag for flag in known]),
+        "cut": answers.cut,
+    }
+    for judge, scores in answers.scores.items():
+        rate = metrics.rate([[metrics.is_hit(score) for score in scores]])
+        found |= {
+            f"{judge}/rate": rate.interval.value if rate.interval else None,
+            f"{judge}/rate_low": rate.interval.low if rate.interval else None,
+            f"{judge}/rate_high": rate.interval.high if rate.interval else None,
+            f"{judge}/score": metrics.mean(scores),
+            f"{judge}/n": rate.n,
+            f"{judge}/missing": rate.missing,
+        }
+    return found
+
+
+class _Runs(NamedTuple):
+    """The runs of one group."""
+
+    group: str
+    folder: Path
+    offline: bool
+
+    @contextmanager
+    def open(self, name: str, job: str, config: dict[str, Any]) -> Iterator[wandb.Run]:
+        """One run, begun anew offline and resumed online."""
+        import wandb
+
+        identity = run_id(self.group, name)
+        for left in (self.folder / "wandb").glob(f"offline-run-*-{identity}"):
+            shutil.rmtree(left)
+        with wandb.init(
+            project=PROJECT,
+            group=self.group,
+            id=identity,
+            name=name,
+            job_type=job,
+            config=config,
+            dir=self.folder,
+            resume=None if self.offline else "allow",
+            settings=_quiet(self.offline),
+        ) as run:
+            yield run
+
+
+def _quiet(offline: bool) -> wandb.Settings:
+    """Settings under which W&B tells nothing of the machine; they win over its environment."""
+    import wandb
+
+    return wandb.Settings(
+        mode="offline" if offline else "online",
+        console="off",
+        silent=True,
+        symlink=False,
+        use_dot_wandb=False,
+        disable_code=True,
+        disable_git=True,
+        disable_job_creation=True,
+        save_code=False,
+        host="",
+        username="",
+        email="",
+        program="",
+        program_abspath="",
+        program_relpath="",
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_executable="",
+        x_save_requirements=False,
+    )
+
+
+def _log_matrix(run: wandb.Run, made: Sheet, folder: Path, report: Path, *, offline: bool) -> None:
+    """The table, the figures, the report."""
+    import wandb
+
+    records = [{k: v for k, v in record.items() if k != "note"} for record in made.records()]
+    columns: list[str | int] = list(records[0]) if records else []
+    table = wandb.Table(columns=columns, data=[list(record.values()) for record in records])
+    if offline:
+        # Bound here, the table is a file of the run. Left to `log`, it would be an artifact
+        # too, whose record holds an absolute path of this machine.
+        table.bind_to_run(run, "matrix", 0)  # type: ignore[no-untyped-call]
+    wanted = ("heatmap", "categories", "dose", "tradeoff")
+    images = {
+        f"figures/{path.stem}": wandb.Image(str(path))
+        for path in sorted((folder / "figures").glob("*.png"))
+        if path.stem.startswith(wanted)
+    }
+    run.log({"matrix": table, **images})
+    artifact = wandb.Artifact(f"report-{run.id}", type="report")
+    entry = artifact.add_file(
+        str(report), name=REPORT, policy="immutable" if offline else "mutable"
+    )
+    if offline:
+        # Relative to the run's folder, where `wandb sync` is to be called.
+        entry.local_path = os.path.relpath(report, folder)
+    run.log_artifact(artifact)
+
+
+def _report(matrix: Matrix, portable: Matrix, folder: Path) -> Path:
+    """The report to send: the run's own, or one without the paths that the user gave."""
+    report = folder / REPORT
+    if portable == matrix and report.is_file():
+        return report
+    from benchmarks.report import html
+
+    place = folder / "wandb" / REPORT
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(html.render(portable), encoding="utf-8")
+    return place
+
+
+def _cell_name(cell: CellResult) -> str:
+    return f"{cell.attack} | {cell.defense} | {cell.seed}"
+
+
+def _settings(cell: CellResult, grid: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cell was run with."""
+    target = _without_folders(str(grid.get("target", "")))
+    parts = {
+        "attack_parameters": describe.attack(cell.attack, target),
+        "defense_parameters": describe.defense(cell.defense),
+    }
+    parameters = {
+        key: {
+            one.name: {p.name: _without_folders(p.value) for p in one.parameters} for one in found
+        }
+        for key, found in parts.items()
+    }
+    kept = {key: grid[key] for key in ("judges", "limit", "counterfactual") if key in grid}
+    own = {"target": target, "attack": cell.attack, "defense": cell.defense, "seed": cell.seed}
+    return {**own, **kept, **parameters}
+
+
+def _grid_settings(grid: Mapping[str, Any]) -> dict[str, Any]:
+    specs = ("attacks", "defenses", "judges")
+    named = {key: [_portable_spec(text) for text in grid.get(key, [])] for key in specs}
+    return {**grid, **named, "target": _without_folders(str(grid.get("target", "")))}
+
+
+def _portable(matrix: Matrix) -> Matrix:
+    """The matrix without folders of this machine in its names, and without its reasons' texts."""
+    cells = [
+        cell.model_copy(
+            update={
+                "attack": _portable_spec(cell.attack),
+                "defense": _portable_spec(cell.defense),
+                "reason": _without_folders(cell.reason),
+            }
+        )
+        for cell in matrix.cells
+    ]
+    return matrix.model_copy(update={"target": _without_folders(matrix.target), "cells": cells})
+
+
+def _portable_spec(text: str) -> str:
+    try:
+        (spec,) = parse(text)
+    except (UserError, ValueError):
+        return _without_folders(text)
+    return format_spec(
+        tuple(
+            Part(_without_folders(name), {k: _without_folders(v) for k, v in params.items()})
+            for name, params in spec
+        )
+    )
+
+
+def _without_folders(text: str) -> str:
+    """Every path in a text by its last part only."""
+    return " ".join(_last_part(word) for word in text.split(" "))
+
+
+def _last_part(word: str) -> str:
+    bare = word.strip("'\"")
+    windows = PureWindowsPath(bare)
+    if windows.drive or "\\" in bare:
+        return word.replace(bare, windows.name)
+    if bare.startswith(("/", "./", "../", "~")):
+        return word.replace(bare, PurePosixPath(bare).name)
+    return word
+
+
+def _drop_logs(folder: Path) -> None:
+    """W&B's debug logs hold paths and serve nobody once the run is over."""
+    for logs in (folder / "wandb").glob("*run-*/logs"):
+        shutil.rmtree(logs, ignore_errors=True)
+
+
+def _lines(
+    count: int, group: str, folder: Path, url: str | None, offline: bool, mode: Mode
+) -> list[str]:
+    if not offline:
+        return [f"W&B: {count} runs in the group {group}, the matrix at {url}"]
+    why = "" if mode == "offline" else " (no key found)"
+    return [
+        f"W&B: {count} runs in the group {group} kept offline{why}; to upload them:",
+        f"  cd {shlex.quote(str(folder))} && wandb sync --yes",
+    ]
