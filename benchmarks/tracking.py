@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from attacks.base import UserError
@@ -31,7 +31,7 @@ from eval import metrics
 if TYPE_CHECKING:
     import wandb
 
-Mode = Literal["online", "offline", "disabled"]
+MODES = ("online", "offline", "disabled")
 PROJECT = "mooring"
 REPORT = "report.html"
 
@@ -43,7 +43,7 @@ class TrackingError(UserError):
 
 
 def track(
-    matrix: Matrix, grid: Mapping[str, Any], group: str, folder: Path, mode: Mode
+    matrix: Matrix, grid: Mapping[str, Any], group: str, folder: Path, mode: str
 ) -> list[str]:
     """Log a matrix and each of its cells.
 
@@ -58,8 +58,11 @@ def track(
         Lines for the user: where the runs are, or how to upload them.
 
     Raises:
+        UserError: there is no such mode.
         TrackingError: W&B did not take it.
     """
+    if mode not in MODES:
+        raise UserError(f"--wandb {mode!r}: choose one of {', '.join(MODES)}")
     if mode == "disabled":
         return []
     offline = mode == "offline" or not has_key()
@@ -81,6 +84,9 @@ def track(
             f"{str(folder)!r}, try again or with --wandb offline"
         ) from error
     finally:
+        if wandb.run is None:  # else a run of the user's own is under way in this process
+            # Its service writes behind our back; when it has ended, everything is on disk.
+            wandb.teardown()
         _drop_logs(folder)
     return _lines(len(matrix.cells) + 1, group, folder, url, offline, mode)
 
@@ -166,6 +172,7 @@ class _Runs(NamedTuple):
             job_type=job,
             config=config,
             dir=self.folder,
+            reinit="create_new",
             resume=None if self.offline else "allow",
             settings=_quiet(self.offline),
         ) as run:
@@ -319,7 +326,7 @@ def _drop_logs(folder: Path) -> None:
 
 
 def _lines(
-    count: int, group: str, folder: Path, url: str | None, offline: bool, mode: Mode
+    count: int, group: str, folder: Path, url: str | None, offline: bool, mode: str
 ) -> list[str]:
     if not offline:
         return [f"W&B: {count} runs in the group {group}, the matrix at {url}"]

@@ -56,11 +56,15 @@ def _footer(figure: Figure, sheet: Sheet) -> None:
     seeds = len(sheet.matrix.seeds)
     text = f"target {target_text(sheet.matrix)}  ·  judge {sheet.judge}  ·  as released  ·  "
     text += f"95 % intervals  ·  {seeds} seed{'s' if seeds > 1 else ''}"
-    figure.supxlabel(shown(text), x=0.01, ha="left", fontsize=7.5, color=style.MUTED)
+    # About 15 letters of this size to an inch.
+    lines = wrapped(text, int(15 * figure.get_figwidth()))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=7.5, color=style.MUTED)
 
 
 def _title(figure: Figure, text: str) -> None:
-    title = figure.suptitle(shown(text), x=0.01, ha="left", fontsize=12.5, fontweight="bold")
+    # About 8 letters of this size to an inch.
+    lines = wrapped(text, int(8 * figure.get_figwidth()))
+    title = figure.suptitle(lines, x=0.01, ha="left", fontsize=12.5, fontweight="bold")
     title.set_gid("title")  # the page says it in its own way
 
 
@@ -129,7 +133,7 @@ def _categories(sheet: Sheet, column: Column) -> Figure:
     names = list(dict.fromkeys(sheet.matrix.prompts.categories))
     across = min(3, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(1.8 + 2.9 * across, 1.5 + down * (0.55 + 0.27 * len(names))))
+    figure = Figure(figsize=(2.9 + 2.9 * across, 1.5 + down * (0.55 + 0.27 * len(names))))
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, defense in zip(grid.flat, panels, strict=False):
         _category_panel(axes, sheet, (defense, column), names)
@@ -138,7 +142,7 @@ def _categories(sheet: Sheet, column: Column) -> Figure:
     _title(figure, f"{measure.capitalize()} by category, in %: {column_label(column)}")
     handles = [Patch(color=style.GHOST, label="undefended")]
     handles += [Patch(color=style.ACCENT, label="defended")] if shown_rows else []
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8.5)
     _footer(figure, sheet)
     return figure
 
