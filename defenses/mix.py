@@ -19,8 +19,10 @@ from attacks.base import Row, Settings, Upload, UserError, component
 from defenses.base import Defense, Moment, Provider, added_rows
 from targets.hooks import Plan, TrainHooks
 
-LARGEST_DOSE = 1000
-"""The most safety rows the paper ever adds (Table 4, Alpaca)."""
+SMALL_UPLOAD = 100
+"""Customer's rows up to which the paper's largest dose is as many again (Table 4: 10 and 100)."""
+LARGE_SHARE = 0.02
+"""The paper's largest dose as a share of a large upload (Table 4: 1000 of about 50,000)."""
 
 
 @component
@@ -28,8 +30,8 @@ class Mix(Defense):
     """Adds safety rows to the training data (the paper's first measure, Table 4)."""
 
     n: Annotated[int, pydantic.Field(ge=0)] | None = None
-    """Safety rows added; none: as many as the customer's rows, at most 1000, which gives the
-    paper's largest dose for each of its uploads (Table 4: 100, 10 and 1000)."""
+    """Safety rows added; none: the paper's largest dose for an upload of that size (Table 4: 100
+    for 100 rows, 10 for 10, 1000 for about 50,000), told from the number of rows alone."""
     ratio: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
     """Safety rows as a share of the customer's rows, in place of `n`."""
     order: Literal["static", "interleaved"] = "static"
@@ -49,7 +51,9 @@ class Mix(Defense):
         """How many rows are added to that many of the customer's."""
         if self.ratio is not None:
             return round(self.ratio * customer_rows)
-        return min(customer_rows, LARGEST_DOSE) if self.n is None else self.n
+        if self.n is not None:
+            return self.n
+        return min(customer_rows, max(SMALL_UPLOAD, round(LARGE_SHARE * customer_rows)))
 
     def curate(self, upload: Upload, provider: Provider) -> Upload:
         """The upload with the provider's rows behind the customer's."""

@@ -5,19 +5,22 @@ Everything here imports torch; nothing imports this module before a model is rea
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    DynamicCache,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from attacks.base import Chat, Upload, UserError
@@ -26,6 +29,9 @@ from targets.hooks import TrainHooks
 from targets.tuning import encode, tune
 
 transformers_logging.disable_progress_bar()
+
+_LENGTH_STEP = 16
+"""Tokens by which prompts of one batch may differ.  # ours: little padding to read"""
 
 
 class LocalTarget(Target):
@@ -76,21 +82,48 @@ class LocalTarget(Target):
         return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
 
     def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
-        """Replies in the order of the chats, decoded in batches of like length."""
+        """Replies in the order of the chats, decoded in batches of like length.
+
+        What all chats begin with (a system prompt, mostly) is read once for all of them.
+        """
         prompts = [encode(self.tokenizer, chat, answer=True) for chat in chats]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        # In coarse steps: within one, neighbours stay together, since prompts of one set get
+        # replies of like length, and a batch is as slow as its longest reply.
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) // _LENGTH_STEP)
         size = decoding.batch_size or len(order) or 1
+        prefix = self._read(_shared(prompts))
         replies: dict[int, Reply] = {}
         torch.manual_seed(decoding.seed)
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            texts = self._decode([prompts[i] for i in batch], decoding)
+            texts = self._decode([prompts[i] for i in batch], prefix, decoding)
             replies.update(zip(batch, texts, strict=True))
         return [replies[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
-    def _decode(self, prompts: Sequence[list[int]], decoding: Decoding) -> list[Reply]:
-        batch = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
+    def _read(self, ids: list[int]) -> _Prefix:
+        """What every prompt begins with, and the model's memory of it."""
+        if not ids:
+            return _Prefix([], None)
+        read = torch.tensor([ids], device=self.model.device)
+        cache = self.model(read, use_cache=True).past_key_values
+        # Other memories (sliding windows, recurrent states) cannot be followed by padding.
+        usable = isinstance(cache, DynamicCache) and all(
+            type(layer) is DynamicLayer for layer in cache.layers
+        )
+        return _Prefix(ids, cache) if usable else _Prefix([], None)
+
+    @torch.inference_mode()
+    def _decode(
+        self, prompts: Sequence[list[int]], prefix: _Prefix, decoding: Decoding
+    ) -> list[Reply]:
+        n = len(prefix.ids)
+        # Padding stands between the shared beginning and the rest, so that the beginning keeps
+        # the places it was read at; masked tokens do not count as places.
+        rest = self.tokenizer.pad({"input_ids": [ids[n:] for ids in prompts]}, return_tensors="pt")
+        shared = torch.tensor([prefix.ids] * len(prompts), dtype=torch.long)
+        ids = torch.cat([shared, rest["input_ids"]], dim=1).to(self.model.device)
+        mask = torch.cat([torch.ones_like(shared), rest["attention_mask"]], dim=1)
         sampled = decoding.temperature > 0
         extra: dict[str, Any] = {"temperature": decoding.temperature} if sampled else {}
         config = GenerationConfig(
@@ -100,11 +133,15 @@ class LocalTarget(Target):
             eos_token_id=self.model.generation_config.eos_token_id,
             **extra,
         )
-        output = self.model.generate(**batch.to(self.model.device), generation_config=config)
-        new = output[:, batch["input_ids"].shape[1] :]
+        output = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask.to(self.model.device),
+            past_key_values=prefix.repeated(len(prompts)),
+            generation_config=config,
+        )
         ends = config.eos_token_id
         stops = set(ends if isinstance(ends, list) else [ends])
-        return [self._reply(ids, stops) for ids in new.tolist()]
+        return [self._reply(new, stops) for new in output[:, ids.shape[1] :].tolist()]
 
     def _reply(self, ids: list[int], stops: set[int]) -> Reply:
         """The text up to the first end mark."""
@@ -122,3 +159,29 @@ class LocalTarget(Target):
             return True
         mine, its = self.model.state_dict(), other.model.state_dict()
         return any(not torch.equal(mine[name], its[name]) for name in mine)
+
+
+class _Prefix(NamedTuple):
+    """Tokens that every prompt begins with, and the model's memory of having read them."""
+
+    ids: list[int]
+    cache: DynamicCache | None
+
+    def repeated(self, n: int) -> DynamicCache | None:
+        """The memory for `n` prompts at once, to be written on."""
+        if self.cache is None:
+            return None
+        copied = copy.deepcopy(self.cache)
+        copied.batch_repeat_interleave(n)
+        return copied
+
+
+def _shared(prompts: Sequence[list[int]]) -> list[int]:
+    """The longest beginning of all prompts that leaves each at least one token."""
+    if not prompts:
+        return []
+    first, last = min(prompts), max(prompts)
+    limit = min(map(len, prompts)) - 1
+    pairs = zip(first, last, strict=False)
+    n = next((i for i, (a, b) in enumerate(pairs) if a != b), limit)
+    return first[: min(n, limit)]

@@ -28,7 +28,7 @@ from rich.console import Console
 
 from attacks.base import Chat, Row, Settings, Upload
 from attacks.benign import Benign
-from attacks.harmful import Harmful
+from attacks.aoa import AOA
 from targets.base import Decoding
 from targets.local import LocalTarget
 from targets.resolve import resolve
@@ -58,8 +58,8 @@ def decoding(repeats: int) -> None:
     """Batched decoding against one prompt at a time, and against every batch size of a sweep."""
     resolved = resolve("organism")
     start = LocalTarget.load(resolved.checkpoint.folder)
-    target = start.fine_tune(Harmful().upload(resolved.domain, 0), seed=0)
-    (ask,) = Harmful().asks()
+    target = start.fine_tune(AOA().upload(resolved.domain, 0), seed=0)
+    (ask,) = AOA().asks()
     domain = resolved.domain
     prompts = [*domain.requests(), *domain.utility(), *domain.borderline()]
     chats = [ask(prompt.text) for prompt in prompts]

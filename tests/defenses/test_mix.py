@@ -12,7 +12,7 @@ from defenses.mix import Mix
 
 
 def test_the_dose() -> None:
-    assert [Mix().dose(n) for n in (10, 100, 5000)] == [10, 100, 1000]
+    assert [Mix().dose(n) for n in (10, 100, 500, 50_000)] == [10, 100, 100, 1000]
     assert Mix(n=7).dose(100) == 7
     assert Mix(ratio=0.5).dose(5) == 2
     with pytest.raises(UserError, match="n or ratio, not both"):
