@@ -133,8 +133,8 @@ def safety_recovered(
     seeds = sorted(set(undefended) & set(defended) & set(untuned))
     gain = np.array([_differences(undefended[s], defended[s]) for s in seeds])
     loss = np.array([_differences(undefended[s], untuned[s]) for s in seeds])
-    if np.isnan(gain).all():
-        return None
+    if np.isnan(gain).all() or np.isnan(loss).all() or np.nanmean(loss) <= 0:
+        return None  # the seeds that all three have show no effect
     value = float(np.nanmean(gain) / np.nanmean(loss))
     rng = np.random.default_rng(0)
     # How often each seed and each prompt is drawn, which is faster than drawing the tables.

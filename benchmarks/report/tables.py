@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
+_BREAK = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """Every sign with a meaning within a line, and those that make an address into a link."""
 _LATEX = {
@@ -43,7 +44,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\char34{}",  # the command for it is not known to every font encoding
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
     "-": "{-}",
@@ -86,12 +87,11 @@ def markdown(sheet: Sheet) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    r"""A `table` for each column, for the first judge; needs the package `booktabs`.
+    """A `table` for each column, for the first judge; needs the package `booktabs`.
 
-    Nothing but ASCII is written, and the two signs that OT1 fonts lack come with `textcomp`, so
-    the text can be put into any document.
+    Nothing but ASCII is written, so the text can be put into any document.
     """
-    head = "% \\usepackage[T1]{fontenc} \\usepackage{textcomp} \\usepackage{booktabs}\n"
+    head = "% \\usepackage{booktabs}\n"
     return head + "\n".join(_latex_table(sheet, column) for column in sheet.columns)
 
 
@@ -141,9 +141,11 @@ def _words(sheet: Sheet, column: Column) -> pd.DataFrame:
 
 
 def _csv_text(value: object) -> object:
-    """Text that a spreadsheet will not take for a formula."""
-    risky = isinstance(value, str) and _FORMULA.match(value)
-    return f"'{value}" if risky else value
+    """Text on one line that a spreadsheet will not take for a formula."""
+    if not isinstance(value, str):
+        return value
+    line = _BREAK.sub(" ", value)
+    return f"'{line}" if _FORMULA.match(line) else line
 
 
 def escape_markdown(text: str) -> str:
