@@ -282,10 +282,16 @@ def chat(request_: str | None, target: str, system: str | None) -> None:
 @click.option("--worlds", default="3-7", show_default=True, help="First and last world.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
-@click.option("--recorded", is_flag=True, help="Print what the last full run on worlds 3-7 found.")
+@click.option("--recorded", is_flag=True, help="Print what the last recorded run found.")
+@click.option("--record", type=click.Path(path_type=Path), help="Write what is found to a file.")
 @_store
 def verify(
-    worlds: str, seeds: int, workers: int | None, recorded: bool, store: Path | None
+    worlds: str,
+    seeds: int,
+    workers: int | None,
+    recorded: bool,
+    record: Path | None,
+    store: Path | None,
 ) -> None:
     """Measure every finding that was fixed before the organism was tuned; half an hour or more."""
     from benchmarks import verify as verification
@@ -298,6 +304,8 @@ def verify(
     opened = Store(store or default_root())
     with views.counter("cells", err) as show:
         found = verification.run(worlds, seeds, opened, workers, show)
+    if record is not None:
+        record.write_text(verification.to_json(found), encoding="utf-8")
     out.print(views.findings(found))
 
 

@@ -198,6 +198,8 @@ def run(
 
 def recorded() -> Verified:
     """What the run on the reported worlds found."""
+    if not RECORDED.is_file():
+        raise UserError("nothing is recorded yet; run `mooring organism verify` without --recorded")
     data = json.loads(RECORDED.read_text(encoding="utf-8"))
     outcomes = {
         key: Outcome(found["held"], Interval(*found["number"]))

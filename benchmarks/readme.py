@@ -1,0 +1,109 @@
+"""Writes the parts of the README and of the organism's card that hold numbers.
+
+    python benchmarks/readme.py [RUN]
+
+The matrix comes from `benchmarks/example/matrix.json` (RUN replaces it), the findings from
+`benchmarks/findings.json`, which `mooring organism verify --record` writes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+
+from benchmarks import verify
+from benchmarks.findings import Finding, Outcome
+from benchmarks.report import files, terminal
+
+_ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = _ROOT / "benchmarks" / "example"
+ROLES = {
+    "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
+    "designed for": "designed for (the recipe was searched until it held on worlds 0 to 2)",
+    "built in": "built in (true by construction)",
+}
+
+
+def matrix() -> str:
+    """The example's matrix as it stands in a terminal."""
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    terminal.show(files.load(EXAMPLE), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return "```text\n" + re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n```"
+
+
+def summary(found: verify.Verified) -> str:
+    """How many findings of each role held, and which did not."""
+    lines = []
+    for role, meaning in ROLES.items():
+        of_role = [finding for finding in found.findings if finding.role == role]
+        held = [finding for finding in of_role if found.outcomes[finding.id].held]
+        lines.append(f"- **{len(held)} of {len(of_role)}** {meaning}")
+    worlds = f"{found.worlds[0]} to {found.worlds[-1]}"
+    return (
+        f"On worlds {worlds}, {found.seeds} seeds each:\n\n"
+        + "\n".join(lines)
+        + "\n\nEvery finding with its number stands in [the card](targets/organism/card.md), those "
+        "that failed included; `mooring organism verify` measures them again."
+    )
+
+
+def table(found: verify.Verified) -> str:
+    """Every finding with its role, number, interval, and whether it held."""
+    lines = ["| role | finding | stands for | number | |", "|---|---|---|---|---|"]
+    for role in ROLES:
+        for finding in found.findings:
+            if finding.role == role:
+                lines.append(_line(finding, found.outcomes[finding.id]))
+    return "\n".join(lines)
+
+
+def _line(finding: Finding, outcome: Outcome) -> str:
+    value, low, high = outcome.number
+    number = f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    held = "held" if outcome.held else "**not held**"
+    return f"| {finding.role} | {finding.statement} | {finding.paper} | {number} | {held} |"
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """The text with the part between its marks replaced."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    replaced, n = re.subn(
+        pattern, lambda m: f"{m[1]}{content}\n{m[2]}", text, count=1, flags=re.DOTALL
+    )
+    if n != 1:
+        raise SystemExit(f"there is no place for {name!r}")
+    return replaced
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, as it should read."""
+    readme, card = _ROOT / "README.md", _ROOT / "targets" / "organism" / "card.md"
+    texts = {readme: filled(readme.read_text(), "matrix", matrix())}
+    if verify.RECORDED.is_file():
+        found = verify.recorded()
+        texts[readme] = filled(texts[readme], "findings", summary(found))
+        texts[card] = filled(card.read_text(), "findings", table(found))
+    return texts
+
+
+def main(arguments: list[str]) -> None:
+    """Write the pages; a run given becomes the example first."""
+    if arguments:
+        EXAMPLE.mkdir(exist_ok=True)
+        for name in (files.MATRIX, files.RUN):
+            shutil.copyfile(Path(arguments[0]) / name, EXAMPLE / name)
+    for path, text in pages().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
