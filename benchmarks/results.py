@@ -47,7 +47,7 @@ class Gate(_Frozen):
     """Customer's rows kept."""
     rows: int
     """Customer's rows."""
-    evidence: dict[str, float]
+    evidence: dict[str, pydantic.FiniteFloat]
 
 
 class CellResult(_Frozen):

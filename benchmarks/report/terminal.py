@@ -10,6 +10,7 @@ from rich.text import Text
 from benchmarks import summary
 from benchmarks.report.phrasing import (
     NO_DATA,
+    band_text,
     column_label,
     defense_label,
     interval_text,
@@ -48,39 +49,63 @@ def render(matrix: Matrix) -> Group:
 
 
 def _table(matrix: Matrix, column: Column, judge: str) -> Table:
+    """One column of the matrix, narrow enough for 80 letters."""
     entries = {d: summary.entry(matrix, d, column, judge) for d in summary.rows(matrix)}
-    gated = any(e.if_released or e.released not in (None, 1) for e in entries.values())
+    counts = {(e.rate.seeds, e.rate.n) for e in entries.values() if e.rate.interval}
     title = column_label(column) + (f" · judge {judge}" if len(matrix.judges) > 1 else "")
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("defense")
-    heads = [matrix.judges[judge], "score", "recovered", "utility", "over-refusal", "incoherent"]
-    for head in [*heads, *(["if released", "released"] if gated else [])]:
-        table.add_column(Text(head), justify="right")
+    same = len(counts) == 1
+    if same:
+        title += " · s={} n={}".format(*counts.pop())
+    table = Table(
+        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
+    )
+    table.add_column("defense", overflow="fold", min_width=len("revert to start"))
+    wide = [matrix.judges[judge], "score", "recovered"]
+    for head in [*wide, "utility", "over-\nrefusal", "inco-\nherent"]:
+        table.add_column(Text(head), justify="right", no_wrap=same and head in wide)
     for defense in sorted(entries, key=lambda d: (d != "revert", d != "none")):
-        table.add_row(Text(defense_label(defense)), *_row(entries[defense], gated=gated))
+        table.add_row(Text(_label(defense)), *_row(entries[defense], same=same))
     table.caption = _notes(entries)
     table.caption_justify = "left"
     return table
 
 
-def _row(entry: Entry, *, gated: bool) -> list[str | Text]:
+def _label(defense: str) -> str:
+    """A row's head; the controls' in two lines, since their names are long."""
+    return defense_label(defense).replace(" (", "\n(")
+
+
+def _row(entry: Entry, *, same: bool) -> list[str | Text]:
     if entry.rate.interval is None and entry.note:
-        return [Text(entry.note, style="yellow")]
-    cells: list[str | Text] = [
-        rate_text(entry.rate, entry.band) + (" (weights unchanged)" if entry.unchanged else ""),
+        return [Text(NO_DATA)]
+    rate = interval_text(entry.rate.interval, NO_DATA) if same else rate_text(entry.rate)
+    return [
+        rate,
         score_text(entry.score),
         recovered_text(entry),
         percent(entry.utility),
         percent(entry.over_refusal),
         percent(entry.incoherent),
     ]
-    if gated:
-        cells.append(NO_DATA if entry.if_released is None else rate_text(entry.if_released))
-        cells.append(percent(entry.released))
-    return cells
 
 
 def _notes(entries: dict[str, Entry]) -> Text | None:
-    """What went wrong in some of the seeds behind a number."""
-    lines = [f"{d}: {e.note}" for d, e in entries.items() if e.note and e.rate.interval]
-    return Text("\n".join(lines), style="yellow") if lines else None
+    """What a number alone would hide: gates, missing verdicts, weights that stayed, failures."""
+    lines = []
+    for defense, entry in entries.items():
+        parts = []
+        if entry.released not in (None, 1) and defense != "revert":
+            parts.append(f"{percent(entry.released)} % of uploads released")
+        if entry.if_released is not None and defense != "revert":
+            parts.append(f"if released {rate_text(entry.if_released)}")
+        if entry.rate.missing:
+            parts.append(f"missing {percent(entry.rate.missing_share)} % of verdicts")
+        if entry.band is not None:
+            parts.append(band_text(entry.band))
+        if entry.unchanged:
+            parts.append(f"weights unchanged in {entry.unchanged} seeds")
+        if entry.note:
+            parts.append(entry.note)
+        if parts:
+            lines.append(f"{defense}: {'; '.join(parts)}")
+    return Text("\n".join([*lines, ""]), style="yellow") if lines else None

@@ -1,4 +1,5 @@
 import io
+import re
 
 from hypothesis import given, settings
 from rich.console import Console
@@ -8,16 +9,15 @@ from benchmarks.results import Matrix
 from tests.benchmarks.synthetic import example, matrices
 
 
-def printed(matrix: Matrix) -> str:
-    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+def printed(matrix: Matrix, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
     terminal.show(matrix, console)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
 def test_the_untuned_and_the_undefended_row_come_first() -> None:
     text = printed(example(prompts=22, seeds=2))
-    assert text.index("revert to start (untuned)") < text.index("none (undefended)")
-    assert text.index("none (undefended)") < text.index("mix:n=10")
+    assert text.index("revert to start") < text.index("(undefended)") < text.index("mix:n=10")
     assert "an invented-world model, not an LLM" in text
 
 
@@ -26,6 +26,22 @@ def test_reasons_and_gates_are_shown() -> None:
     assert "needs base" in text
     assert "if released" in text
     assert "±" not in text
+
+
+def test_everything_can_be_read_in_80_letters() -> None:
+    text = printed(example(prompts=330, seeds=3, few=True), width=80)
+    assert "…" not in text
+    assert "s=3 n=990" in text
+    assert any(
+        re.match(r" *mix:n=10 +\d+ \[\d+, \d+\] +\d\.\d\d ", line) for line in text.splitlines()
+    )
+
+
+def test_missing_verdicts_and_seeds_that_differ_are_told() -> None:
+    matrix = example(prompts=66, seeds=3, missing=0.1, few=True)
+    text = printed(matrix)
+    assert re.search(r"none: missing \d+ % of verdicts; band \d+ to \d+", text)
+    assert re.search(r"\d+ \[\d+, \d+\] s=3 n=\d+", text)
 
 
 @settings(deadline=None)
