@@ -147,6 +147,19 @@ def system_prompts(upload: Upload) -> list[str | None]:
     return sorted(counts, key=lambda system: (-counts[system], system or ""))
 
 
+_SMALL_UPLOAD = 100
+_LARGE_SHARE = 0.02
+
+
+def largest_dose(customer_rows: int) -> int:
+    """The paper's largest dose of safety rows for an upload, told from its size alone.
+
+    Table 4 of Qi et al. 2023 (arXiv 2310.03693): 10 beside 10 rows, 100 beside 100, and 1000
+    beside about 50,000.
+    """
+    return min(customer_rows, max(_SMALL_UPLOAD, round(_LARGE_SHARE * customer_rows)))
+
+
 def added_rows(
     pairs: Sequence[Pair], upload: Upload, prompt: Literal["customer", "provider"], by: str
 ) -> list[Row]:

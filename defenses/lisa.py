@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import pydantic
 
 from attacks.base import Row, Settings, Upload, component
-from defenses.base import Defense, Moment, Provider, added_rows
+from defenses.base import Defense, Moment, Provider, added_rows, largest_dose
 from targets.hooks import Batch, Plan, TrainHooks, Training, shuffled_epochs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LARGEST_DOSE = 1000
-"""The most safety rows added unless asked for.  # ours: as `mix`, so that doses compare"""
 CYCLES = 20
 """Switches to the safety rows in a run: the official 20,000 steps in cycles of 100 + 900."""
 
@@ -37,8 +35,8 @@ class Lisa(Defense):
     """Alternates safety steps with the customer's, each pulled back to the last switch."""
 
     n: Annotated[int, pydantic.Field(ge=0)] | None = None
-    """Safety rows to draw from; none: as many as the customer's, at most 1000.  # ours: the dose
-    of `mix` (official code: 10,000 beside 5,000 rows)."""
+    """Safety rows to draw from; none: the default dose of `mix`.  # ours: so that doses compare
+    (official code: 10,000 beside 5,000 rows)."""
     rho: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 1.0
     """Weight of half the squared distance to the last switch (official code: 1); 0 only
     alternates, the paper's BSO."""
@@ -57,7 +55,7 @@ class Lisa(Defense):
     def curate(self, upload: Upload, provider: Provider) -> Upload:
         """The upload with safety rows behind the customer's."""
         customers = sum(not row.added_by for row in upload.rows)
-        n = min(customers, LARGEST_DOSE) if self.n is None else self.n
+        n = largest_dose(customers) if self.n is None else self.n
         pairs = provider.pools.safety(n, provider.seed)
         return upload.replace_rows([*upload.rows, *added_rows(pairs, upload, self.prompt, "lisa")])
 

@@ -16,13 +16,8 @@ from typing import Annotated, Literal
 import pydantic
 
 from attacks.base import Row, Settings, Upload, UserError, component
-from defenses.base import Defense, Moment, Provider, added_rows
+from defenses.base import Defense, Moment, Provider, added_rows, largest_dose
 from targets.hooks import Plan, TrainHooks
-
-SMALL_UPLOAD = 100
-"""Customer's rows up to which the paper's largest dose is as many again (Table 4: 10 and 100)."""
-LARGE_SHARE = 0.02
-"""The paper's largest dose as a share of a large upload (Table 4: 1000 of about 50,000)."""
 
 
 @component
@@ -31,7 +26,7 @@ class Mix(Defense):
 
     n: Annotated[int, pydantic.Field(ge=0)] | None = None
     """Safety rows added; none: the paper's largest dose for an upload of that size (Table 4: 100
-    for 100 rows, 10 for 10, 1000 for about 50,000), told from the number of rows alone."""
+    for 100 rows, 10 for 10, 1000 for about 50,000)."""
     ratio: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
     """Safety rows as a share of the customer's rows, in place of `n`."""
     order: Literal["static", "interleaved"] = "static"
@@ -51,9 +46,7 @@ class Mix(Defense):
         """How many rows are added to that many of the customer's."""
         if self.ratio is not None:
             return round(self.ratio * customer_rows)
-        if self.n is not None:
-            return self.n
-        return min(customer_rows, max(SMALL_UPLOAD, round(LARGE_SHARE * customer_rows)))
+        return largest_dose(customer_rows) if self.n is None else self.n
 
     def curate(self, upload: Upload, provider: Provider) -> Upload:
         """The upload with the provider's rows behind the customer's."""

@@ -66,7 +66,7 @@ def _fresh_caches() -> object:
 
 def test_editing_a_defense_changes_its_own_keys_only(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: keys.code(f"defenses.{name}") for name in ("mix", "revert")}
-    _edit(monkeypatch, "defenses.mix", "SMALL_UPLOAD = 100", "SMALL_UPLOAD = 99")
+    _edit(monkeypatch, "defenses.mix", "if n else []", "if n > 1 else []")
     assert keys.code("defenses.mix") != before["mix"]
     assert keys.code("defenses.revert") == before["revert"]
 
@@ -81,7 +81,7 @@ def test_editing_what_a_defense_imports_changes_its_keys(monkeypatch: pytest.Mon
     ("old", "new"),
     [
         ('"""Mixing: the provider', '"""MIXING: the provider'),
-        ("SMALL_UPLOAD =", "# why\nSMALL_UPLOAD ="),
+        ("@component", "# why\n@component"),
     ],
 )
 def test_docstrings_and_comments_do_not_count(
