@@ -76,7 +76,14 @@ def main() -> None:
 )
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
-@click.option("--wandb", type=click.Choice(["online", "offline", "disabled"]), default="disabled")
+@click.option(
+    "--wandb",
+    type=click.Choice(["online", "offline", "disabled"]),
+    envvar="WANDB_MODE",
+    default="online",
+    show_default="online with a key, else offline",
+    help="Log the matrix to W&B; no text is ever sent.",
+)
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
 @click.option(
     "--disk-budget", type=float, default=5.0, show_default=True, help="GB of weights kept."

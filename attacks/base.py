@@ -197,11 +197,23 @@ class Tuned(Attack):
     """Peak learning rate; none: the sourced default of this attack."""
 
     def settings(self, source: Source) -> Settings:
-        """The settings in force for rows from `source`."""
+        """The settings in force for rows from `source`.
+
+        Raises:
+            UserError: nothing is given for a scale that the attack has no defaults for.
+        """
         chosen = {"epochs": self.epochs, "batch_size": self.batch_size}
         chosen |= {"learning_rate": self.learning_rate}  # type: ignore[dict-item]
         given = {key: value for key, value in chosen.items() if value is not None}
-        return dataclasses.replace(self.defaults[source.scale, self.tuning], **given)  # type: ignore[arg-type]
+        default = self.defaults.get((source.scale, self.tuning))
+        if default is None and len(given) == len(chosen):
+            return Settings(**given, tuning=self.tuning)
+        if default is None:
+            raise UserError(
+                f"{type(self).__name__} has no default settings for {self.tuning} tuning of such "
+                "a model; give epochs, batch_size and learning_rate"
+            )
+        return dataclasses.replace(default, **given)  # type: ignore[arg-type]
 
 
 class Prompt(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -69,9 +70,7 @@ def execute(
         files.write(place, matrix, provenance, grid.to_yaml(), transcripts)
         lines = [f"report: {place / 'report.html'}"]
         if wandb != "disabled":
-            from benchmarks import tracking
-
-            lines += tracking.track(matrix, grid.model_dump(), grid.digest, place, wandb)
+            lines += _tracked(matrix, grid, place, wandb)
     store.collect(disk_budget)
     return Finished(matrix, account, place, lines)
 
@@ -128,6 +127,19 @@ def bench(
     opened = Store(Path(store) if store else default_root())
     finished = execute(grid, opened, out=Path(out) if out else None, workers=workers)
     return files.frame(finished.matrix)
+
+
+def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:
+    """Log the matrix, unless this very matrix was logged before in the same way."""
+    content = hashlib.sha256((place / files.MATRIX).read_bytes()).hexdigest()
+    mark = place / ".tracked"
+    if mark.is_file() and (lines := mark.read_text().splitlines())[:1] == [f"{mode} {content}"]:
+        return lines[1:]
+    from benchmarks import tracking
+
+    lines = tracking.track(matrix, grid.model_dump(), grid.digest, place, mode)
+    mark.write_text("\n".join([f"{mode} {content}", *lines]))
+    return lines
 
 
 def _provenance(grid: Grid, account: run.Account, begin: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.engines.local import workers
 from benchmarks.store import Store, default_root
+from benchmarks.tracking import has_key
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "openai", "scikit-learn", "wandb")
 _KEYS = ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN")
@@ -56,8 +57,7 @@ def _device() -> Check:
 
 def _wandb() -> Check:
     mode = os.environ.get("WANDB_MODE")
-    key = bool(os.environ.get("WANDB_API_KEY"))
-    return Check("W&B mode", mode or ("online" if key else "offline, no key"))
+    return Check("W&B mode", mode or ("online" if has_key() else "offline, no key"))
 
 
 def _disk() -> Check:

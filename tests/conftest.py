@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 # thread is what the bench's workers have.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"
+# Benches of tests log to W&B only where that is what is tested.
+os.environ["WANDB_MODE"] = "disabled"
 
 import pytest
 
