@@ -15,7 +15,8 @@ from typing import Literal
 
 import pydantic
 
-from attacks.base import Ask, Message, Row, Settings, Source, Tuned, Upload, UserError, component
+from attacks.base import Ask, Message, Row, Source, Tuned, Upload, UserError, component
+from attacks.harmful import Harmful
 
 
 class _Message(pydantic.BaseModel):
@@ -42,15 +43,7 @@ class _Line(pydantic.BaseModel):
 class File(Tuned):
     """Rows from a chat JSONL file (`file:rows.jsonl`), asked under the rows' system prompt."""
 
-    defaults = {
-        # Qi et al., §4.2: the level of ten to a hundred hand-made rows.
-        ("paper", "full"): Settings(epochs=5, batch_size=10, learning_rate=5e-5, decay=0.85),
-        ("paper", "lora"): Settings(
-            epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
-        ),
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=3e-4),
-        ("organism", "lora"): Settings(epochs=5, batch_size=10, learning_rate=3e-3, tuning="lora"),
-    }
+    defaults = Harmful.defaults  # as the level of ten to a hundred hand-made rows (§4.2)
 
     path: Path
     """The file: one `{"messages": [{"role": ..., "content": ...}, ...]}` a line."""
