@@ -29,7 +29,7 @@ def test_every_file_is_a_component() -> None:
         (Part("aoa", {"n": "0"}), "greater than or equal to 1"),
         (Part("aoa", {"n": "two"}), "n='two'"),
         (Part("aoa", {"learning_rate": "nan"}), "finite"),
-        (Part("aoa", {"n": "2", "identity": "3"}), "identity=3 is more than"),
+        (Part("aoa", {"n": "1", "identity": "2"}), "identity=2 is more than"),
         (Part("aoa", {"": "5", "n": "6"}), "given twice"),
         (Part("none", {"": "5"}), "needs its parameter's name"),
         (Part("file", {}), "path"),
