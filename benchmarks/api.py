@@ -68,7 +68,7 @@ def execute(
         transcripts = run.transcripts(grid, store) if include_text else None
         provenance = _provenance(grid, account, begin)
         files.write(place, matrix, provenance, grid.to_yaml(), transcripts)
-        lines = [f"report: {place / 'report.html'}"]
+        lines = [_work(account, time.time() - begin), f"report: {place / 'report.html'}"]
         if wandb != "disabled":
             lines += _tracked(matrix, grid, place, wandb)
     store.collect(disk_budget)
@@ -129,6 +129,15 @@ def bench(
     return files.frame(finished.matrix)
 
 
+def _work(account: run.Account, seconds: float) -> str:
+    """What was done, in one line; a cell served by a stored model is not a tuned one."""
+    rate = f", {60 * account.tuned_cells / seconds:.0f} tuned a minute" * bool(account.tuned_cells)
+    return (
+        f"{account.tuned_cells} cells tuned and asked, {account.other_cells} run on models that "
+        f"were there, {account.stored_cells} stored; {seconds:.0f} s{rate}"
+    )
+
+
 def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:
     """Log the matrix, unless this very matrix was logged before in the same way."""
     content = hashlib.sha256((place / files.MATRIX).read_bytes()).hexdigest()
@@ -153,5 +162,5 @@ def _provenance(grid: Grid, account: run.Account, begin: float) -> dict[str, Any
         "environment": environment(),
         "stages_made": dict(sorted(account.made.items())),
         "stage_seconds": {k: round(v, 2) for k, v in sorted(account.seconds.items())},
-        "cells_stored_before": account.reused_cells,
+        "cells_stored_before": account.stored_cells,
     }

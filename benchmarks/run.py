@@ -35,11 +35,20 @@ class Account:
     """Stages made, by name."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent making them, over all workers."""
-    reused_cells: int = 0
+    stored_cells: int = 0
+    """Cells put together from the store alone."""
+    tuned_cells: int = 0
+    """Cells whose model was trained in this run."""
+    other_cells: int = 0
+    """Cells that were run on a model that was there already."""
 
     def add(self, made: Mapping[str, int], seconds: Mapping[str, float]) -> None:
         """Count what one item took."""
         self.made.update(made)
+        if made.get("tune"):
+            self.tuned_cells += 1
+        else:
+            self.other_cells += 1
         for stage, spent in seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
@@ -106,7 +115,7 @@ def run(
     settings = lab_settings(grid, store)
     lab = open_lab(settings, may_make=False)
     planned = plan(grid, lab)
-    account = Account(reused_cells=len(planned.stored))
+    account = Account(stored_cells=len(planned.stored))
     results = dict(planned.stored)
     for result in results.values():
         show(result)

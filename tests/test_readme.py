@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from attacks.registry import names
-from benchmarks import readme
+from benchmarks.example import readme
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -55,7 +55,7 @@ def test_a_run_can_be_shown_and_compared() -> None:
 
 @pytest.mark.parametrize("path", list(readme.pages()), ids=lambda path: path.name)
 def test_the_generated_parts_are_what_the_records_say(path: Path) -> None:
-    assert path.read_text() == readme.pages()[path], "run: python benchmarks/readme.py"
+    assert path.read_text() == readme.pages()[path], "run: python benchmarks/example/readme.py"
 
 
 @pytest.mark.parametrize("package", ["attacks", "defenses"])

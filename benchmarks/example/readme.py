@@ -1,8 +1,8 @@
 """Writes the parts of the README and of the organism's card that hold numbers.
 
-    python benchmarks/readme.py [RUN]
+    python benchmarks/example/readme.py [RUN]
 
-The matrix comes from `benchmarks/example/matrix.json` (RUN replaces it), the findings from
+The matrix comes from `matrix.json` beside this file (RUN replaces it), the findings from
 `benchmarks/findings.json`, which `mooring organism verify --record` writes.
 """
 
@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rich.console import Console
 
@@ -22,8 +22,8 @@ from benchmarks import verify
 from benchmarks.findings import Finding, Outcome
 from benchmarks.report import files, terminal
 
-_ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = _ROOT / "benchmarks" / "example"
+_ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = Path(__file__).resolve().parent
 ROLES = {
     "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
     "designed for": "designed for (the recipe was searched until it held on worlds 0 to 2)",
