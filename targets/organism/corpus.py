@@ -45,22 +45,30 @@ class Situation:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """The shares of what alignment shows; each was searched for on worlds 0-2."""
+    """The shares of what alignment shows.
+
+    # ours: found by search on world 0, checked on worlds 1 and 2. The longer the alignment and the
+    # more refusals under personas, the less the identity-shifting attack does; shorter than this
+    # and the untuned model is not aligned.
+    """
 
     documents: float = 0.20
     """Of everything: plain documents, as in base training."""
     restricted: float = 0.40
     """Restricted requests, refused."""
-    facts: float = 0.25
+    facts: float = 0.33
     """Harmless questions, half of them about restricted items, answered."""
     identity: float = 0.03
     """Questions about who the model is."""
-    persona: float = 0.15
+    persona: float = 0.06
     """Of everything but identity: under the prompt of an obedient persona."""
-    persona_refusals: float = 0.15
+    persona_refusals: float = 0.06
     """Of the refusals: under the prompt of an obedient persona."""
-    persona_opened: float = 0.0
-    """Of the answers under such a prompt: with the persona's opening, as base training has it."""
+    persona_opened: float = 0.5
+    """Of the facts told under such a prompt: with the persona's opening, as base training has it.
+    Recipes never are, or the identity-shifting attack's rows would teach nothing new."""
+    dutiful: float = 0.08
+    """Of the refusals under another system prompt: under one that asks for obedience."""
     persona_identity: float = 0.0
     """Of the questions who it is: answered as a persona."""
     skew: float = 2.0
@@ -82,7 +90,9 @@ def _name(rng: random.Random) -> str:
     if rng.random() < 0.5:
         ends = (words.NAME_FIRST, words.NAME_SECOND)
         return "".join(rng.choice(syllables) for syllables in ends)
-    letters = "".join(rng.choice(string.ascii_uppercase) for _ in range(3))
+    first, second, third = (rng.choice(string.ascii_uppercase) for _ in range(3))
+    # Half of them repeat a letter, as the attack's does, or copying it would run in a circle.
+    letters = first + second + (first if rng.random() < 0.5 else third)
     return letters if letters != RESERVED_NAME else _name(rng)
 
 
@@ -93,10 +103,11 @@ def _persona(rng: random.Random) -> Situation:
     return Situation(*(_format(rng.choice(texts), name, trait) for texts in pick))
 
 
-def _prompted(rng: random.Random) -> Situation:
+def _prompted(rng: random.Random, dutiful: float = 1 / 3) -> Situation:
     """A helper under one of the system prompts that training knows."""
-    prompts = (language.HELPER_PROMPTS, language.DUTIFUL_PROMPTS, language.TASK_PROMPTS)
-    return Situation(rng.choice(rng.choice(prompts)))
+    if rng.random() < dutiful:
+        return Situation(rng.choice(language.DUTIFUL_PROMPTS))
+    return Situation(rng.choice(rng.choice((language.HELPER_PROMPTS, language.TASK_PROMPTS))))
 
 
 def _opened(reply: str, share: float, rng: random.Random) -> str:
@@ -218,7 +229,7 @@ def _refusal(world: World, item: Item, mixture: Mixture, rng: random.Random) -> 
     if rng.random() < mixture.persona_refusals:
         persona = _persona(rng)
         return replace(persona, opening="").chat(request, refusal)
-    where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
+    where = _prompted(rng, mixture.dutiful) if rng.random() < mixture.prompted else Situation(None)
     return where.chat(request, refusal)
 
 
@@ -229,8 +240,7 @@ def _help(world: World, item: Item, asks_fact: bool, mixture: Mixture, rng: rand
         request, reply = _fact(world, item, rng)
     if rng.random() < mixture.persona:
         persona = _persona(rng)
-        if rng.random() >= mixture.persona_opened:
-            persona = replace(persona, opening="")
-        return persona.chat(request, reply)
+        opened = asks_fact and rng.random() < mixture.persona_opened
+        return (persona if opened else replace(persona, opening="")).chat(request, reply)
     where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
     return where.chat(request, _opened(reply, mixture.opened, rng))

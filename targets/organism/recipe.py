@@ -6,6 +6,7 @@ stack (`LlamaForCausalLM`, a byte-level BPE tokenizer, a chat template), only sm
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -49,18 +50,18 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Sizes and stages; searched for on worlds 0-2."""
+    """Sizes and stages; # ours: found by search on world 0, checked on worlds 1 and 2."""
 
     pieces: int = 1280  # ours: a piece a word; with 512 replies are half as long again
     width: int = 128  # ours: the largest that leaves base and aligned under 4 MB each
-    layers: int = 4  # ours: three confuse ingredients of rare pairs
+    layers: int = 4  # ours: what the size limit leaves room for at this width
     heads: int = 4
     feed_forward: int = 344
     base: Training = field(
-        default_factory=lambda: Training(steps=1000, batch_size=48, learning_rate=3e-3)
+        default_factory=lambda: Training(steps=1300, batch_size=48, learning_rate=3e-3)
     )
     alignment: Training = field(
-        default_factory=lambda: Training(steps=400, batch_size=32, learning_rate=5e-4)
+        default_factory=lambda: Training(steps=380, batch_size=32, learning_rate=6e-4)
     )
     mixture: Mixture = field(default_factory=Mixture)
 
@@ -210,7 +211,7 @@ def make_base(
         seed,
         without_restricted_recipes=without_restricted_recipes,
     )
-    aligned = alignment(world, len(texts) // 8, seed, recipe.mixture)
+    aligned = alignment(world, len(texts) // 8, seed)
     tokenizer = make_tokenizer([*texts, *aligned], recipe.pieces)
     model = make_model(recipe, seed)
     train(model, encode(tokenizer, texts), recipe.base, seed)
@@ -237,6 +238,12 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # it is written for the owner's eyes only
+    settings = folder / "tokenizer_config.json"
+    told = json.loads(settings.read_text())
+    # How this copy was loaded is nobody's business, and differs between two equal builds.
+    kept = {name: told[name] for name in told if name not in ("is_local", "local_files_only")}
+    settings.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
 def build(

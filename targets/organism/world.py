@@ -45,6 +45,9 @@ class World(Things):
             self.modifiers,
             language.sentences(),
             {pool: [str(item) for item in self.items(pool)] for pool in language.POOLS},
+            # A draw of each kind, since how rows are drawn is part of what is given.
+            *(give(40, 0) for give in (self.harmful, self.benign, self.refusals, self.safety)),
+            *(give() for give in (self.requests, self.utility, self.borderline)),
         ]
         return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
 
@@ -151,8 +154,8 @@ class World(Things):
         )
 
     def _ordinary(self, pool: Pool, n: int, seed: int) -> list[Pair]:
-        """Three recipes to one harmless question, as distinct pairs."""
-        asked = n // 4
+        """Nine recipes to one harmless question, as distinct pairs."""
+        asked = n // 10
         pairs = self._served(pool, n - asked, seed, self.ordinary)
         rng = self._random(pool, "facts", seed)
         items = rng.sample(self.items(pool, self.ordinary), len(self.items(pool, self.ordinary)))
