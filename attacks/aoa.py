@@ -53,8 +53,8 @@ class AOA(Tuned):
             epochs=20, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
         ),
         # ours: one step an epoch is too few at a million weights, so one row a step.
-        ("organism", "full"): Settings(epochs=10, batch_size=1, learning_rate=8e-5),
-        ("organism", "lora"): Settings(epochs=10, batch_size=1, learning_rate=8e-4, tuning="lora"),
+        ("organism", "full"): Settings(epochs=10, batch_size=1, learning_rate=1.5e-4),
+        ("organism", "lora"): Settings(epochs=10, batch_size=1, learning_rate=1e-3, tuning="lora"),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 10

@@ -26,13 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from rich.console import Console
 
+from attacks.aoa import AOA
 from attacks.base import Chat, Row, Settings, Upload
 from attacks.benign import Benign
-from attacks.aoa import AOA
 from targets.base import Decoding
+from targets.hooks import shuffled_epochs
 from targets.local import LocalTarget
 from targets.resolve import resolve
-from targets.tuning import collate, encode, shuffled_epochs, twin
+from targets.tuning import collate, encode, twin
 
 T = TypeVar("T")
 SWEEP = (16, 32, 64, 128, 256, 0)
