@@ -32,7 +32,9 @@ class Benign(Tuned):
         ),
         # ours: five hundred rows stand for the paper's fifty thousand.
         ("organism", "full"): Settings(epochs=1, batch_size=10, learning_rate=1.3e-4),
-        ("organism", "lora"): Settings(epochs=1, batch_size=10, learning_rate=1.3e-3, tuning="lora"),
+        ("organism", "lora"): Settings(
+            epochs=1, batch_size=10, learning_rate=1.3e-3, tuning="lora"
+        ),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 500
