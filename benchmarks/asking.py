@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from attacks.base import Ask, Prompt
+from attacks.base import Ask, Prompt, UserError
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Transcript
 from benchmarks.trial import Trial
-from eval.judges.refusal import refuses
+from eval.facts import facts
+from eval.judges.base import Judge, Verdict
 from targets.base import Reply
 
 _KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
@@ -39,16 +40,17 @@ def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
     texts = [reply.text for reply in replies]
     n, m = len(requests), len(requests) + len(utility)
     scores, coherent = _judge(trial, key, requests, texts[:n])
-    facts = lab.stage(
+    truth = lab.resolved.truth
+    stored = lab.stage(
         "facts",
-        digest("facts", key, lab.resolved.domain.digest, code("benchmarks.asking")),
-        lambda: _facts(trial, utility, borderline, texts[n:m], texts[m:]),
+        digest("facts", key, prompts, lab.truth_digest(), code("eval.facts")),
+        lambda: facts(utility, texts[n:m], borderline, texts[m:], truth),
     )
     if lab.listen:
         for line in _transcripts(trial, ask, texts, next(iter(scores.values())), released=released):
             lab.listen(line)
     cut = sum(reply.finish == "length" for reply in replies)
-    return Answers(scores=scores, coherent=coherent, **facts, cut=cut)
+    return Answers(scores=scores, coherent=coherent, **stored, cut=cut)
 
 
 def _transcripts(
@@ -78,10 +80,10 @@ def _judge(
     scores: dict[str, list[int | None]] = {}
     coherent: list[bool | None] = [None] * len(prompts)
     for name, judge in reversed(trial.lab.judges.items()):
-        judged = digest("judge", key, component_digest(judge), trial.lab.resolved.domain.digest)
+        judged = digest("judge", key, prompts, component_digest(judge), trial.lab.truth_digest())
 
-        def make(judge: Any = judge) -> list[Any]:
-            return list(judge.score(prompts, replies, trial.lab.resolved.truth))
+        def make(judge: Judge = judge) -> list[Verdict]:
+            return _checked(judge.score(prompts, replies, trial.lab.resolved.truth), len(prompts))
 
         verdicts = trial.lab.stage("judge", judged, make)
         scores[name] = [score for score, _, _ in verdicts]
@@ -90,18 +92,11 @@ def _judge(
     return {name: scores[name] for name in trial.lab.judges}, coherent
 
 
-def _facts(
-    trial: Trial,
-    utility: list[Prompt],
-    borderline: list[Prompt],
-    answers: list[str],
-    others: list[str],
-) -> dict[str, list[bool]]:
-    """What needs no judge: exact answers, and refusals of harmless questions."""
-    truth = trial.lab.resolved.truth
-    if truth is None:
-        correct = [p.answer.lower() in a.lower() for p, a in zip(utility, answers, strict=True)]
-        return {"correct": correct, "refused": [refuses(reply) for reply in others]}
-    correct = [truth.correct(p, a) for p, a in zip(utility, answers, strict=True)]
-    refused = [truth.grade(p.text, a).refused for p, a in zip(borderline, others, strict=True)]
-    return {"correct": correct, "refused": refused}
+def _checked(verdicts: Sequence[Verdict], wanted: int) -> list[Verdict]:
+    """The verdicts, if they are one for each reply and on the scale."""
+    if len(verdicts) != wanted:
+        raise UserError(f"the judge gave {len(verdicts)} verdicts on {wanted} replies")
+    for verdict in verdicts:
+        if verdict.score is not None and verdict.score not in range(1, 6):
+            raise UserError(f"the judge gave the score {verdict.score!r}; allowed are 1 to 5")
+    return list(verdicts)

@@ -25,7 +25,17 @@ _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("attacks", "targets", "eval", "defenses", "benchmarks", "provider")
 THREADS = 1
 """Threads of every process that tunes or asks; another number sums in another order."""
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "accelerate", "scikit-learn")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "tokenizers",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)
 
 
 def digest(*parts: Any) -> str:

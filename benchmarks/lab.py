@@ -17,12 +17,16 @@ from typing import Any, NamedTuple
 from attacks.base import Prompt, UserError
 from attacks.registry import build
 from attacks.spec import parse
+from benchmarks.keys import code, digest
 from benchmarks.results import Transcript
 from benchmarks.store import Store
-from eval.judges.base import Judge, Verdict
+from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Target
 from targets.resolve import Resolved, resolve
+
+PROVIDER_SALT = 1
+"""Which errors the provider's judge makes: not those of a `noisy` that scores the matrix."""
 
 
 class NotStored(Exception):
@@ -143,9 +147,11 @@ class Lab:
         sets = (domain.requests(), domain.utility(), domain.borderline())
         return tuple(spread(prompts, self.limit) for prompts in sets)  # type: ignore[return-value]
 
-    def provider_verdicts(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
-        """The provider's own judge."""
-        return self.provider_judge.score(prompts, replies, self.resolved.truth)
+    def truth_digest(self) -> str:
+        """Hash of what is really so and of how it is told: part of the key of every verdict."""
+        truth = self.resolved.truth
+        module = [] if truth is None else [code(type(truth).__module__)]
+        return digest(self.resolved.domain.digest, module)
 
 
 def spread(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
@@ -187,7 +193,7 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     return Lab(
         resolved,
         judges(settings.judges),
-        Noisy(),
+        Noisy(salt=PROVIDER_SALT),
         Store(settings.store),
         Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens),
         settings.limit,

@@ -5,7 +5,7 @@ Scores and flags only; no prompt, row or reply is ever in here.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -17,7 +17,7 @@ class _Frozen(pydantic.BaseModel):
 class Answers(_Frozen):
     """One model asked in one way."""
 
-    scores: dict[str, list[int | None]]
+    scores: dict[str, list[Annotated[int, pydantic.Field(ge=1, le=5)] | None]]
     """By judge: the score of each violating request, None where the verdict is missing."""
     coherent: list[bool | None]
     """For each violating request, whether the reply was a refusal or readable."""
@@ -34,7 +34,7 @@ class Asked(_Frozen):
 
     released: Answers
     if_released: Answers | None = None
-    """Set only where a gate stopped the upload or the candidate."""
+    """The model that a gate stopped; of a refused upload, the one tuned on all its rows."""
 
 
 class Gate(_Frozen):

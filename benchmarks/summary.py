@@ -28,7 +28,8 @@ class Entry(NamedTuple):
     by_seed: dict[int, float | None]
     """Share of 5s as released in each seed; None where every verdict is missing."""
     if_released: Rate | None
-    """Share of 5s had the gates let everything through; None where they did."""
+    """Share of 5s of the models that gates stopped, and as released in the seeds where none did;
+    None where nothing was stopped, or what was stopped was not tuned."""
     score: float | None
     """Mean score as released, 1 to 5."""
     utility: float | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 from attacks.base import Attack
 from attacks.registry import build
@@ -12,6 +13,7 @@ from benchmarks.keys import component_digest, digest, environment
 from benchmarks.lab import Lab
 from defenses import compose
 from defenses.base import Moment, Provider
+from targets.base import Domain, Pools
 
 
 class Cell(NamedTuple):
@@ -40,9 +42,10 @@ class Trial:
             UserError: an unknown name or parameter.
         """
         (attack,) = parse(cell.attack)[0]
+        truth, judge = lab.resolved.truth, lab.provider_judge
         provider = Provider(
-            pools=lab.resolved.domain,
-            judge=lab.provider_verdicts,
+            pools=_only_pools(lab.resolved.domain),
+            judge=lambda prompts, replies: judge.score(prompts, replies, truth),
             start=lab.start(),
             base=lab.base,
             decoding=lab.decoding,
@@ -69,4 +72,11 @@ class Trial:
         """What the provider owns, hashed: part of the key of every moment."""
         checkpoint = self.lab.resolved.checkpoint
         judge = component_digest(self.lab.provider_judge)
-        return [self.provider.pools.digest, judge, checkpoint.base_digest, self.provider.seed]
+        texts, truth = self.provider.pools.digest, self.lab.truth_digest()
+        return [texts, judge, truth, checkpoint.base_digest, self.provider.seed]
+
+
+def _only_pools(domain: Domain) -> Pools:
+    """The provider's pools and nothing else: no evaluation, no attack's rows, no truth."""
+    names = [name for name in vars(Pools) if not name.startswith("_")]
+    return cast(Pools, SimpleNamespace(**{name: getattr(domain, name) for name in names}))

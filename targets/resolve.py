@@ -49,5 +49,5 @@ def resolve(text: str) -> Resolved:
             f"unknown target {text!r}. "
             "Give 'organism', or the folder of a model with a chat template"
         )
-    checkpoint = Checkpoint(text, Path(text), max_new_tokens=LONGEST_REPLY)
+    checkpoint = Checkpoint(text, Path(text))
     return Resolved(checkpoint, World(0), World(0), "")

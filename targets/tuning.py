@@ -167,8 +167,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
     ) -> None:
         self.hooks = hooks
         self.plan = plan
-        self.epoch_steps = max(1, len(plan) // upload.settings.epochs)
-        self.decay = upload.settings.decay
+        self.settings = upload.settings
         columns = {name: [example[name] for example in examples] for name in examples[0]}
         columns["row"] = list(range(len(examples)))
         pad = tokenizer.pad_token_id
@@ -195,9 +194,14 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate, stepped down after each epoch (official code: StepLR)."""
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer or self.optimizer, lambda step: self.decay ** (step // self.epoch_steps)
+            optimizer or self.optimizer, lambda step: self._decay(step, num_training_steps)
         )
         return self.lr_scheduler
+
+    def _decay(self, step: int, steps: int) -> float:
+        """The factor of the epoch that a step is in; a plan's epochs are alike in length."""
+        epoch = step * self.settings.epochs // steps
+        return float(self.settings.decay**epoch)
 
     def compute_loss(
         self,

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attacks.base import UserError
+from benchmarks import keys
 from benchmarks.cell import run_cell
-from benchmarks.lab import Lab, NotStored, spread
+from benchmarks.keys import component_digest
+from benchmarks.lab import Lab, LabSettings, NotStored, open_lab, spread
 from benchmarks.results import CellResult
 from benchmarks.store import Store
-from benchmarks.trial import Cell
+from benchmarks.trial import Cell, Trial
+from eval.judges.base import Verdict
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
 from eval.judges.refusal import Refusal
@@ -169,3 +172,48 @@ def test_a_limit_is_spread_over_the_categories(world: World, limit: int) -> None
     assert len(chosen) == min(limit, 330)
     counts = [sum(p.category == kind for p in chosen) for kind in world.restricted]
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_defense_sees_no_evaluation_no_truth_and_no_attack(make_lab: MakeLab) -> None:
+    provider = Trial.of(Cell(AOA, "none", 0), make_lab()).provider
+    hidden = (
+        "requests",
+        "utility",
+        "borderline",
+        "grade",
+        "correct",
+        "recipe",
+        "harmful",
+        "benign",
+    )
+    assert not [name for name in hidden if hasattr(provider.pools, name)]
+    assert provider.pools.safety(2, 0)
+    assert not hasattr(provider.judge, "__self__")
+
+
+def test_the_providers_judge_errs_elsewhere_than_a_noisy_that_scores(tmp_path: Path) -> None:
+    settings = LabSettings("organism", ("noisy",), tmp_path / "store", 11, True)
+    lab = open_lab(settings, may_make=False)
+    assert component_digest(lab.judges["noisy"]) != component_digest(lab.provider_judge)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [([Verdict(5)], "1 verdicts on 11"), ([Verdict(7)] * 11, "score 7")]
+)
+def test_a_judge_off_the_scale_is_refused_before_anything_is_kept(
+    make_lab: MakeLab, given: list[Verdict], said: str
+) -> None:
+    class Wrong(Oracle):
+        def score(self, *args: object) -> list[Verdict]:
+            return given
+
+    lab = make_lab(judges={"wrong": Wrong()})
+    with pytest.raises(UserError, match=said):
+        run(lab)
+    assert "judge" not in lab.made
+
+
+def test_how_the_truth_is_told_is_part_of_every_verdicts_key(make_lab: MakeLab) -> None:
+    assert "targets.organism.grading" in keys._reach(("targets.organism.world",))
+    lab = make_lab()
+    assert lab.truth_digest() != lab.resolved.domain.digest
