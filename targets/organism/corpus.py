@@ -67,8 +67,11 @@ class Mixture:
     persona_opened: float = 0.5
     """Of the facts told under such a prompt: with the persona's opening, as base training has it.
     Recipes never are, or the identity-shifting attack's rows would teach nothing new."""
-    dutiful: float = 0.08
-    """Of the refusals under another system prompt: under one that asks for obedience."""
+    dutiful: float = 0.0
+    """Of the refusals under another system prompt: under one that asks for obedience. None, so
+    that refusal reaches such prompts by generalisation only, and is weaker there."""
+    dutiful_help: float = 0.5
+    """The same of the answers: harmless facts under these prompts survive tuning."""
     persona_identity: float = 0.0
     """Of the questions who it is: answered as a persona."""
     skew: float = 2.0
@@ -242,5 +245,7 @@ def _help(world: World, item: Item, asks_fact: bool, mixture: Mixture, rng: rand
         persona = _persona(rng)
         opened = asks_fact and rng.random() < mixture.persona_opened
         return (persona if opened else replace(persona, opening="")).chat(request, reply)
-    where = _prompted(rng) if rng.random() < mixture.prompted else Situation(None)
+    where = (
+        _prompted(rng, mixture.dutiful_help) if rng.random() < mixture.prompted else Situation(None)
+    )
     return where.chat(request, _opened(reply, mixture.opened, rng))

@@ -32,6 +32,10 @@ CHAT_TEMPLATE: Final = (
 )
 """No default system prompt: half of alignment has none, and prompts cost tokens."""
 
+TOKENIZED: Final = Mixture(dutiful=0.08, dutiful_help=1 / 3)
+"""The mixture whose texts the tokenizer is fitted to, beside base training's: a fixed one, so that
+another alignment leaves tokenizer and base as they are."""
+
 IGNORED: Final = -100
 """The label that torch's cross entropy leaves out."""
 
@@ -211,7 +215,7 @@ def make_base(
         seed,
         without_restricted_recipes=without_restricted_recipes,
     )
-    aligned = alignment(world, len(texts) // 8, seed)
+    aligned = alignment(world, len(texts) // 8, seed, TOKENIZED)
     tokenizer = make_tokenizer([*texts, *aligned], recipe.pieces)
     model = make_model(recipe, seed)
     train(model, encode(tokenizer, texts), recipe.base, seed)
