@@ -13,7 +13,7 @@ from eval.metrics import Interval
 
 
 class Difference(NamedTuple):
-    """One entry that both runs have."""
+    """One entry that both runs have, over the seeds that both have."""
 
     column: Column
     defense: str
@@ -22,7 +22,9 @@ class Difference(NamedTuple):
     change: Interval
     """Rate of the second run minus the first's."""
     p: float
-    """Exact McNemar over prompts of one seed (the median seed), Holm-adjusted over the table."""
+    """That nothing changed, two-sided: the larger of the p-value over prompts and, from two seeds
+    on, of Student's t over the seeds' changes (`metrics.paired_p`), Holm-adjusted over the table.
+    """
 
 
 def compare(first: Matrix, second: Matrix) -> list[Difference]:
@@ -51,14 +53,11 @@ def compare(first: Matrix, second: Matrix) -> list[Difference]:
 def _pair(
     first: Matrix, second: Matrix, defense: str, column: Column, judge: str
 ) -> tuple[Difference, float] | None:
-    before = summary.verdicts(first, defense, column, judge)
-    after = summary.verdicts(second, defense, column, judge)
-    change = metrics.paired_difference(after, before)
-    rates = [metrics.rate(list(v.values())).interval for v in (before, after)]
-    if change is None or rates[0] is None or rates[1] is None:
+    verdicts = [summary.verdicts(run, defense, column, judge) for run in (first, second)]
+    seeds = sorted(set(verdicts[0]) & set(verdicts[1]))
+    before, after = ({seed: found[seed] for seed in seeds} for found in verdicts)
+    change, p = metrics.paired_difference(after, before), metrics.paired_p(after, before)
+    rates = [metrics.rate(list(found.values())).interval for found in (before, after)]
+    if change is None or p is None or rates[0] is None or rates[1] is None:
         return None
-    seeds = sorted(set(before) & set(after))
-    per_seed = [metrics.mcnemar(after[seed], before[seed]) for seed in seeds]
-    known = sorted(p for p in per_seed if p is not None)
-    p = known[len(known) // 2] if known else 1.0
     return Difference(column, defense, rates[0], rates[1], change, p), p

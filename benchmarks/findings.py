@@ -136,14 +136,14 @@ def _compared(finding: Finding, measured: Mapping[str, Values]) -> Outcome:
 
 
 def _paired(a: Values, b: Values) -> Interval:
-    """Mean of a - b: the wider of t over worlds and a bootstrap over prompts."""
+    """Mean of a - b: the wider of t over worlds and an interval over prompts."""
     differences = {key: _differences(a[key], b[key]) for key in a if key in b}
     number = over_worlds(_by_world({k: float(np.nanmean(v)) for k, v in differences.items()}))
     prompts: list[float] = []
     for world in sorted({world for world, _ in differences}):
         table = [row for (w, _), row in differences.items() if w == world]
         prompts += np.nanmean(np.array(table), axis=0).tolist()
-    low, high = metrics.bootstrap_mean(np.array(prompts))
+    low, high = metrics.mean_interval(np.array(prompts), max(1.0, float(np.abs(prompts).max())))
     return Interval(number.value, min(low, number.low), max(high, number.high))
 
 

@@ -141,8 +141,8 @@ def differences(rows: Sequence[Difference]) -> RenderableType:
             f"{row.p:.3g}",
         )
     note = Text(
-        "in % of replies scored 5; change is paired by seed and prompt; p is exact McNemar "
-        "on the median seed, Holm-adjusted over this table",
+        "in % of replies scored 5, over the seeds of both runs; change is paired by seed and "
+        "prompt; p is that of its interval, Holm-adjusted over this table",
         style="dim",
     )
     return Group(table, note)
