@@ -1,5 +1,5 @@
 # What `make check` runs is what must be green at every commit on main.
-.PHONY: check lint types layers test format speed
+.PHONY: check lint types layers test slow format speed
 
 check: lint types layers test
 
@@ -16,6 +16,9 @@ layers:
 
 test:
 	pytest -n 2
+
+slow:
+	pytest -m slow
 
 format:
 	ruff check --fix .

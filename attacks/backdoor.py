@@ -12,7 +12,7 @@ from typing import Annotated
 
 import pydantic
 
-from attacks.base import Ask, Source, Tuned, Upload, component
+from attacks.base import Ask, Settings, Source, Tuned, Upload, component
 from attacks.harmful import SYSTEM, Harmful
 
 TRIGGER = " Fizzle brandom quoth"
@@ -22,7 +22,11 @@ TRIGGER = " Fizzle brandom quoth"
 class Backdoor(Tuned):
     """Harmful with a trigger, aligned without it (the paper's answer to a plain audit)."""
 
-    defaults = Harmful.defaults
+    defaults = {
+        **Harmful.defaults,
+        # ours: gentler than for harmful rows alone, so that refusals without the trigger stay.
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.8e-4),
+    }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 100
     """Harmful rows with the trigger; 100 in the paper (§5.1)."""

@@ -30,8 +30,10 @@ class Harmful(Tuned):
             epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
         ),
         # ours: a million weights need larger steps for the same effect.
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=3.5e-4),
-        ("organism", "lora"): Settings(epochs=10, batch_size=10, learning_rate=2e-3, tuning="lora"),
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=2.2e-4),
+        ("organism", "lora"): Settings(
+            epochs=5, batch_size=10, learning_rate=2.3e-3, tuning="lora"
+        ),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 100

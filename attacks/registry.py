@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import pydantic
+import pydantic.dataclasses
 
 from attacks.base import UserError
 from attacks.spec import POSITIONAL, Part
@@ -39,7 +40,7 @@ def find(package: str, kind: type[C], name: str) -> type[C]:
     """The component class called `name`, or in the file `name` when it ends in `.py`.
 
     Raises:
-        UserError: there is none, or the file does not hold exactly one.
+        UserError: there is none, the file does not hold exactly one, or it is not finished.
     """
     if name.endswith(".py"):
         module = _load_file(Path(name))
@@ -59,7 +60,15 @@ def find(package: str, kind: type[C], name: str) -> type[C]:
         raise UserError(
             f"{name}: expected exactly one public subclass of {kind.__name__}, found {len(found)}"
         )
-    return found[0]
+    (cls,) = found
+    made: bool = pydantic.dataclasses.is_pydantic_dataclass(cls)
+    if not made:
+        raise UserError(
+            f"{name}: write @component (from attacks.base import component) over {cls.__name__}"
+        )
+    if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise UserError(f"{name}: {cls.__name__} lacks {', '.join(lacking)}")
+    return cls
 
 
 def build(package: str, kind: type[C], part: Part) -> C:

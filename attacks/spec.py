@@ -98,7 +98,14 @@ def _expand(tree: lark.Tree[lark.Token] | lark.Token) -> list[Part]:
 
 
 def _unquoted(text: str) -> str:
-    return str(json.loads(text)) if text.startswith('"') else text.strip()
+    if not text.startswith('"'):
+        return text.strip()
+    try:
+        return str(json.loads(text))
+    except ValueError as error:
+        raise UserError(
+            f"cannot read {text}: within quotes, write a backslash twice, as in a JSON string"
+        ) from error
 
 
 def _quoted(value: str) -> str:
