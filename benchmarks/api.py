@@ -79,12 +79,14 @@ def rewrite(place: Path, store: Store | None) -> Path:
     """Write a run's report and figures anew; with a store, transcripts too.
 
     Raises:
-        UserError: the folder is not a run, or the store does not hold its replies.
+        UserError: the folder is not a run, a bench is writing into it, or the store does not
+            hold its replies.
     """
-    matrix = files.load(place)
     grid = read_grid(place / folder.GRID_FILE)
-    transcripts = None if store is None else run.transcripts(grid, store)
-    files.write_report(place, matrix, transcripts)
+    with folder.claim(place, grid):
+        matrix = files.load(place)
+        transcripts = None if store is None else run.transcripts(grid, store)
+        files.write_report(place, matrix, transcripts)
     return place / "report.html"
 
 

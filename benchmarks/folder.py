@@ -10,6 +10,7 @@ import filelock
 
 from attacks.base import UserError
 from benchmarks.grid import Grid, read_grid
+from benchmarks.store import DISK_ERRORS, SCRATCH, DiskError, write_whole
 
 GRID_FILE = "run.yaml"
 _LOCK_FILE = ".lock"
@@ -22,27 +23,51 @@ def default(grid: Grid) -> Path:
 
 @contextmanager
 def claim(folder: Path, grid: Grid) -> Iterator[Path]:
-    """The folder for one run of the grid, held until the block ends.
+    """The folder for one run of the grid, marked as such at once and held until the block ends.
 
     Raises:
         UserError: it holds something else, or another bench is writing into it.
+        DiskError: the disk is full or failing.
     """
+    _refuse_foreign(folder)
     mark = folder / GRID_FILE
-    foreign = [p.name for p in folder.iterdir() if p.name != _LOCK_FILE] if folder.is_dir() else []
-    if foreign and not mark.is_file():
+    with _held(folder):
+        if not mark.is_file():
+            write_whole(mark, grid.to_yaml().encode())
+        elif read_grid(mark).digest != grid.digest:
+            raise UserError(
+                f"{str(folder)!r} holds the run of another grid (see its {GRID_FILE}); "
+                "choose another --out, or remove the folder"
+            )
+        yield folder
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Looks before anything is made, so that somebody's folder stays as it is, lock and all.
+
+    The mark is a run's first file, so what was seen before the mark was looked for is a run's
+    whenever the mark is there.
+    """
+    seen = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    foreign = [name for name in seen if name != _LOCK_FILE and not name.startswith(SCRATCH)]
+    if foreign and not (folder / GRID_FILE).is_file():
         raise UserError(f"{str(folder)!r} is not empty and not a run; choose another --out")
-    if mark.is_file() and read_grid(mark).digest != grid.digest:
-        raise UserError(
-            f"{str(folder)!r} holds the run of another grid (see its {GRID_FILE}); "
-            "choose another --out, or remove the folder"
-        )
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    lock = filelock.FileLock(folder / _LOCK_FILE, blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / _LOCK_FILE, blocking=False):
-            yield folder
+        lock.acquire()
     except filelock.Timeout as error:
         raise UserError(
             f"another bench is writing into {str(folder)!r}; wait for it, or choose another --out"
         ) from error
     except OSError as error:
-        raise UserError(f"cannot write into {str(folder)!r}: {error.strerror}") from error
+        kind = DiskError if error.errno in DISK_ERRORS else UserError
+        raise kind(f"cannot write into {str(folder)!r}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()

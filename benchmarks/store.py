@@ -7,6 +7,7 @@ only.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,15 @@ import platformdirs
 
 from attacks.base import UserError
 
-_SCRATCH = ".new-"
-"""Begins the name of everything that is being written."""
+SCRATCH = ".new-"
+"""Begins the name of everything that is being written, or removed."""
 _ABANDONED_S = 3600
-"""Seconds after which something unfinished is taken for left behind."""
+"""Seconds after which something unfinished is taken for left behind, and weights for unused."""
 FORMAT = 1
 """Layout of the store; a store of another layout is never touched."""
+_LOCK = ".lock"
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+"""Faults of the disk, where a mistake of the user's is likelier behind any other."""
 
 
 class Record(NamedTuple):
@@ -67,22 +71,28 @@ class Store:
         self.root = root
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            root.chmod(0o700)
             self._check_format()
+            root.chmod(0o700)
         except OSError as error:
-            raise UserError(
+            kind = DiskError if error.errno in DISK_ERRORS else UserError
+            raise kind(
                 f"cannot use the store {str(root)!r}: {error.strerror}; "
                 "give another with --store or MOORING_STORE"
             ) from error
 
     def _check_format(self) -> None:
+        # The mark is a store's first file, so what was seen before it was looked for is a store's
+        # whenever it is there.
+        seen = [p.name for p in self.root.iterdir()]
         mark = self.root / "format.json"
         if not mark.exists():
-            if any(self.root.iterdir()):
+            if any(name != _LOCK and not name.startswith(SCRATCH) for name in seen):
                 raise UserError(
                     f"{str(self.root)!r} is not empty and not a store; give another --store"
                 )
-            _write(mark, json.dumps({"format": FORMAT}).encode())
+            with filelock.FileLock(self.root / _LOCK):
+                if not mark.exists():
+                    write_whole(mark, json.dumps({"format": FORMAT}).encode())
         try:
             found = json.loads(mark.read_text())["format"]
         except (ValueError, KeyError, TypeError) as error:
@@ -98,6 +108,7 @@ class Store:
 
         Raises:
             UserError: the file is damaged.
+            DiskError: it is there and cannot be read.
         """
         path = self._file(stage, key)
         try:
@@ -108,11 +119,14 @@ class Store:
             return Record(value, envelope["seconds"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
+            what = error.strerror if isinstance(error, OSError) else error
             raise UserError(
-                f"the store's file {str(path)!r} is damaged ({error}); "
+                f"the store's file {str(path)!r} is damaged ({what}); "
                 "`mooring store gc --damaged` removes such files, and they are made again"
             ) from error
+        except OSError as error:
+            raise DiskError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
     def write(self, stage: str, key: str, value: Any, seconds: float) -> None:
         """Keep a record; a record that is there already stays as it is."""
@@ -123,14 +137,15 @@ class Store:
     @staticmethod
     def _put(path: Path, value: Any, seconds: float) -> None:
         envelope = {"sum": _sum(value), "seconds": round(seconds, 4), "value": value}
-        _write(path, json.dumps(envelope, ensure_ascii=True).encode())
+        write_whole(path, json.dumps(envelope, ensure_ascii=True).encode())
 
     def weights(self, key: str) -> Path | None:
         """Folder of a model's weights, or None when they are not there."""
         folder = self._folder(key)
-        if not folder.is_dir():
+        try:
+            os.utime(folder)  # `gc` drops what was used least recently
+        except FileNotFoundError:
             return None
-        os.utime(folder)  # `gc` drops what was used least recently
         return folder
 
     @contextmanager
@@ -138,7 +153,7 @@ class Store:
         """An empty folder to write weights into; it takes its place when the block ends."""
         place = self._folder(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=_SCRATCH))
+        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=SCRATCH))
         try:
             yield scratch
             if not place.exists():
@@ -172,29 +187,57 @@ class Store:
         """What every stage takes."""
         found = []
         for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
-            files = [p for p in folder.rglob("*") if p.is_file()]
-            count = len(list(folder.glob("*/*")))
-            found.append(Usage(folder.name, count, sum(p.stat().st_size for p in files)))
+            count = sum(not p.name.startswith(SCRATCH) for p in folder.glob("*/*"))
+            found.append(Usage(folder.name, count, _size(folder)))
         return found
 
-    def collect(self, budget: int) -> int:
+    def collect(self, budget: int, *, idle: float = _ABANDONED_S) -> int:
         """Drop weights, least recently used first, until they fit; gives back bytes freed.
 
-        Records stay: they are small, and a stored reply is never generated again.
+        Records stay: they are small, and a stored reply is never generated again. Weights that
+        somebody is making stay too.
+
+        Args:
+            budget: Bytes of weights to keep.
+            idle: Seconds since their last use in which weights stay, whatever the budget: another
+                process may be reading them.
         """
-        folders = sorted((self.root / "weights").glob("*/*"), key=lambda p: p.stat().st_mtime)
-        sizes = {p: sum(f.stat().st_size for f in p.rglob("*")) for p in folders}
+        found = [p for p in (self.root / "weights").glob("*/*") if not p.name.startswith(SCRATCH)]
+        used = {p: since for p in found if (since := _changed(p)) is not None}
+        sizes = {p: _size(p) for p in used}
         total, freed = sum(sizes.values()), 0
-        for folder in folders:
+        for folder in sorted(used, key=lambda p: used[p]):
             if total - freed <= budget:
                 break
-            shutil.rmtree(folder)
-            freed += sizes[folder]
-        for left in self.root.rglob(f"{_SCRATCH}*"):
+            if time.time() - used[folder] >= idle and self._drop(folder):
+                freed += sizes[folder]
+        for left in self._unfinished():
             # What a killed run was writing; one that is still running is younger than that.
-            if time.time() - left.lstat().st_mtime > _ABANDONED_S:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            since = _changed(left)
+            if since is not None and time.time() - since > _ABANDONED_S:
+                remove(left)
         return freed
+
+    def _drop(self, folder: Path) -> bool:
+        """Remove a model's weights unless they are being made; moved away first, as a whole."""
+        doomed = folder.with_name(f"{SCRATCH}{folder.name}")
+        try:
+            with self.lock(folder.name).acquire(blocking=False):
+                remove(doomed)  # of a removal that was killed
+                folder.rename(doomed)
+        except (filelock.Timeout, FileNotFoundError):
+            return False  # somebody makes them, or has removed them
+        remove(doomed)
+        return True
+
+    def _unfinished(self) -> list[Path]:
+        """Everything in the store that is being written or removed, or was when it was killed."""
+        return [
+            Path(place, name)
+            for place, folders, files in os.walk(self.root)
+            for name in [*folders, *files]
+            if name.startswith(SCRATCH)
+        ]
 
     def remove_damaged(self) -> int:
         """Remove records that cannot be read; gives back how many."""
@@ -202,8 +245,10 @@ class Store:
         for path in self.root.glob("*/*/*.json"):
             try:
                 self.read(path.parent.parent.name, path.stem)
+            except DiskError:
+                raise  # not this file's fault
             except UserError:
-                path.unlink()
+                remove(path)
                 removed += 1
         return removed
 
@@ -212,6 +257,31 @@ class Store:
 
     def _folder(self, key: str) -> Path:
         return self.root / "weights" / key[:2] / key
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(place, name).stat().st_size
+    return total
+
+
+def _changed(path: Path) -> float | None:
+    """When something was last changed, in seconds; None when it is gone."""
+    with suppress(FileNotFoundError):
+        return path.lstat().st_mtime
+    return None
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, which somebody else may be removing too."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sum(value: Any) -> str:
@@ -224,7 +294,7 @@ class DiskError(UserError):
     exit_code = 4
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     try:
         _write_whole(path, content)
@@ -237,7 +307,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

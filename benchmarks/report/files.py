@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from attacks.base import UserError
 from benchmarks.report import sheet, stamp, tables
 from benchmarks.report.sheet import Sheet
 from benchmarks.results import Answers, Matrix, Transcript
+from benchmarks.store import SCRATCH, remove
 
 if TYPE_CHECKING:
     import pandas
@@ -32,8 +32,6 @@ MATRIX = "matrix.json"
 RUN = "run.yaml"
 SUMMARY = "summary"
 """Key of the computed numbers in `matrix.json`; they are not read back."""
-STAGING = ".new-"
-"""Files being written lie in a folder of this name within the run's, on the same disk."""
 
 
 class OutputError(UserError):
@@ -203,9 +201,10 @@ def _replace(folder: Path, made: Mapping[str, bytes]) -> None:
     """Write everything beside the folder's files first, then move each into its place."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{STAGING}*"):
-            shutil.rmtree(left)  # of a run that was killed while it wrote
-        with tempfile.TemporaryDirectory(prefix=STAGING, dir=folder) as staging:
+        for left in folder.glob(f"{SCRATCH}*"):
+            remove(left)  # of a run that was killed while it wrote
+        # Beside the files that are there, so that a move within one disk puts each in its place.
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as staging:
             for name, content in made.items():
                 path = Path(staging, name)
                 path.parent.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,37 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+@pytest.mark.parametrize("left", [".lock", ".new-x1"])
+def test_a_store_killed_in_its_first_moment_is_used(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_text('{"form')
+    Store(tmp_path).write("ask", KEY, 1, 0)
+    assert Store(tmp_path).read("ask", KEY) is not None
+
+
+def _open(root: Path) -> None:
+    Store(root).write("ask", KEY, 1, 0)
+
+
+def test_many_first_runs_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for number in range(10):
+        arguments = (tmp_path / str(number),)
+        processes = [context.Process(target=_open, args=arguments) for _ in range(6)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * 6
+
+
+def test_a_folder_in_place_of_a_record_is_told(store: Store) -> None:
+    (store.root / "ask" / "ab" / f"{KEY}.json" / "inner").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"damaged.*gc --damaged"):
+        store.read("ask", KEY)
+    assert store.remove_damaged() == 1
+    assert store.read("ask", KEY) is None
+
+
 def test_a_failing_disk_exits_with_4_and_keeps_what_was(store: Store) -> None:
     store.write("ask", KEY, 1, 0)
     (store.root / "tune").write_text("a file where a folder should be")
@@ -128,6 +160,64 @@ def test_collect_drops_the_least_recently_used(store: Store) -> None:
     assert store.collect(budget=1500) == 2000
     assert [store.weights(key) is not None for key in keys] == [False, False, True]
     assert store.read("ask", KEY) is not None
+
+
+def _keep(store: Store, key: str, *, used_s_ago: float) -> None:
+    with store.new_weights(key) as folder:
+        (folder / "w").write_bytes(bytes(1000))
+    then = time.time() - used_s_ago
+    os.utime(store.root / "weights" / key[:2] / key, (then, then))
+
+
+def test_collect_leaves_weights_that_are_being_written(store: Store) -> None:
+    with store.new_weights(KEY) as folder:
+        (folder / "w").write_bytes(bytes(1000))
+        assert store.collect(budget=0, idle=0) == 0
+    assert store.weights(KEY) is not None
+
+
+def test_collect_leaves_weights_used_within_the_hour_unless_asked(store: Store) -> None:
+    _keep(store, KEY, used_s_ago=7200)
+    assert store.weights(KEY) is not None
+    assert store.collect(budget=0) == 0
+    assert store.collect(budget=0, idle=0) == 1000
+    assert store.weights(KEY) is None
+
+
+def test_collect_leaves_weights_that_somebody_makes(store: Store) -> None:
+    _keep(store, KEY, used_s_ago=7200)
+    with store.lock(KEY):
+        assert store.collect(budget=0) == 0
+    assert store.collect(budget=0) == 1000
+    assert list((store.root / "weights" / "ab").iterdir()) == []
+
+
+def test_collect_sweeps_what_was_left_behind(store: Store) -> None:
+    for name, age in (("old", 7200), ("young", 0)):
+        left = store.root / "weights" / "ab" / f".new-{name}"
+        left.mkdir(parents=True)
+        os.utime(left, (time.time() - age, time.time() - age))
+    store.collect(budget=0)
+    assert [p.name for p in (store.root / "weights" / "ab").iterdir()] == [".new-young"]
+
+
+def _churn(root: Path) -> None:
+    store = Store(root)
+    for i in range(300):
+        with store.new_weights(f"{i % 7:064x}") as folder:
+            (folder / "w").write_bytes(b"x")
+        store.collect(0, idle=0)
+        store.usage()
+
+
+def test_two_processes_collect_at_once(store: Store) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_churn, args=(store.root,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
 
 
 def test_timings_are_means_over_runs(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Killed ten times at ten places, then run again: nothing lost, nothing done twice."""
+"""Killed at many places, then run again: nothing lost, nothing done twice."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ BENCH = (
     "--seeds", "1", "--limit", "11", "--workers", "1", "--wandb", "offline", "--out", "out",
 )  # fmt: skip
 KILLS = [
+    "os.rename:format.json:1",  # the store is about to be marked
+    "os.rename:run.yaml:1",  # the run's folder is about to be marked
     "tempfile.mkdtemp:mooring-:1",  # the trainer is about to begin
     "os.rename:weights:1",  # trained, the weights about to be kept
     "os.rename:/tune/:1",  # the weights are kept, their record is not
@@ -26,7 +28,8 @@ KILLS = [
     "os.rename:/facts/:2",
     "os.rename:/ask/:2",
     "os.rename:/tune/:1",  # a later tuning
-    "os.rename:matrix.json:1",  # the run's folder is being written
+    "os.rename:report.html:1",  # the run's folder is being written for the first time
+    "os.rename:matrix.json:1",  # all of it but the matrix is written
     "open:/wandb/:3",  # the matrix is being logged
 ]
 

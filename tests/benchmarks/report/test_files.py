@@ -119,11 +119,11 @@ def test_a_write_that_fails_leaves_the_old_run_whole(
 
 
 def test_what_a_killed_write_left_is_cleared(run: Path) -> None:
-    left = run / f"{files.STAGING}left"
-    left.mkdir()
-    (left / "matrix.json").write_text("half")
+    (run / ".new-folder").mkdir()
+    (run / ".new-folder" / "matrix.json").write_text("half")
+    (run / ".new-file").write_text("half")
     files.write(run, SMALL, {"started": "2031-01-01"}, RUN)
-    assert not left.exists()
+    assert not list(run.glob(".new-*"))
 
 
 @pytest.mark.parametrize(
