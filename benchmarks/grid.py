@@ -65,6 +65,11 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     Raises:
         UserError: an unknown name or parameter, or parts that cannot be composed.
     """
+    try:
+        # As it was written, so that whatever is not a name is refused before it is looked up.
+        written = Grid(attacks=attacks, defenses=defenses, **settings)  # type: ignore[arg-type]
+    except pydantic.ValidationError as error:
+        raise UserError(_one_line(error)) from error
     attack_specs = _expand(attacks, "attacks")
     built = {text: _attack(text) for text in attack_specs}
     if not any(attack.benign and text != "none" for text, attack in built.items()):
@@ -72,11 +77,8 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
     for text in defense_specs:
         compose.load(parse(text)[0])
-    judges(settings.get("judges", []))
-    try:
-        return Grid(attacks=attack_specs, defenses=defense_specs, **settings)
-    except pydantic.ValidationError as error:
-        raise UserError(_one_line(error)) from error
+    judges(written.judges)
+    return written.model_copy(update={"attacks": attack_specs, "defenses": defense_specs})
 
 
 def read_grid(path: Path) -> Grid:
@@ -87,8 +89,10 @@ def read_grid(path: Path) -> Grid:
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {str(path)!r}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected keys such as attacks and defenses")
     allowed = list(Grid.model_fields)
@@ -97,11 +101,7 @@ def read_grid(path: Path) -> Grid:
             from attacks.registry import unknown
 
             raise UserError(f"{path}: {unknown('key', str(key), allowed)}")
-    given = {key: data.pop(key, []) for key in ("attacks", "defenses")}
-    for key, value in given.items():
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise UserError(f"{path}: {key} must be a list of names, got {value!r}")
-    return make_grid(given["attacks"], given["defenses"], **data)
+    return make_grid(data.pop("attacks", []), data.pop("defenses", []), **data)
 
 
 def _expand(texts: Sequence[str], package: str) -> list[str]:

@@ -79,6 +79,23 @@ def test_a_file_without_a_component(tmp_path: Path, text: str, said: str) -> Non
         find("defenses", Defense, str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class Mine(Attack):\n    def upload(self, source, seed): ...", "write @component"),
+        ("@dataclass\nclass Mine(Attack):\n    def upload(self, source, seed): ...", "@component"),
+        ("class Mine(Tuned):\n    def upload(self, source, seed): ...", "write @component"),
+        ("@component\nclass Mine(Attack):\n    x: int = 1", "Mine lacks asks, upload"),
+    ],
+)
+def test_a_component_that_is_not_finished(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.py"
+    head = "from dataclasses import dataclass\nfrom attacks.base import Attack, Tuned, component\n"
+    path.write_text(head + text)
+    with pytest.raises(UserError, match=said):
+        build("attacks", Attack, Part(str(path), {}))
+
+
 def test_no_such_file() -> None:
     with pytest.raises(UserError, match="no file"):
         find("defenses", Defense, "./nowhere.py")

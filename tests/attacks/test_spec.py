@@ -56,7 +56,8 @@ def test_the_first_parameter_may_go_unnamed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mix:", "mix:n=", "+mix", "mix+", "mix:n=1,n=2", "a b", "mix:n==1"]
+    "text",
+    ["", "mix:", "mix:n=", "+mix", "mix+", "mix:n=1,n=2", "a b", "mix:n==1", r'file:"a\q.jsonl"'],
 )
 def test_bad_specs_are_refused(text: str) -> None:
     with pytest.raises(UserError):

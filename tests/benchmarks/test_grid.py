@@ -49,7 +49,13 @@ def test_a_grid_is_read_back_from_its_file(tmp_path: Path) -> None:
         ("", "expected keys"),
         ("[1", "cannot read"),
         ("atacks: [aoa]", "Did you mean 'attacks'"),
-        ("attacks: aoa\ndefenses: [mix]", "must be a list"),
+        ("attacks: aoa\ndefenses: [mix]", "attacks='aoa': should be a valid list"),
+        ("attacks: [1]\ndefenses: [mix]", r"attacks\.0=1: should be a valid string"),
+        ("attacks: [aoa]\ndefenses:", "defenses=None: should be a valid list"),
+        ("attacks: [aoa]\njudges:", "judges=None: should be a valid list"),
+        ("attacks: [aoa]\njudges: [1]", r"judges\.0=1: should be a valid string"),
+        ("attacks: [aoa]\njudges: oracle", "judges='oracle': should be a valid list"),
+        ("attacks: [aoa]\ntarget: [1]", "target="),
         ("attacks: [aoa]\ndefenses: [mx]", "Did you mean 'mix'"),
         ("attacks: [aoa]\ndefenses: [mix]\nseeds: 0", "seeds"),
         ("attacks: [aoa]\ndefenses: [mix]\nlimit: many", "limit"),
@@ -58,8 +64,9 @@ def test_a_grid_is_read_back_from_its_file(tmp_path: Path) -> None:
 def test_a_config_with_a_mistake_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as caught:
         read_grid(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
