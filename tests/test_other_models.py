@@ -30,7 +30,8 @@ TEMPLATES = {
         "{% else %}{{ ' ' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}"
     ),
     "qwen2": (
-        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}"
+        "{% for m in messages %}"
+        "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     ),
 }
@@ -66,8 +67,8 @@ def test_a_model_of_another_kind_goes_through_the_grid(kind: str, tmp_path: Path
 
     done = subprocess.run(
         [sys.executable, str(ROOT / "cli.py"), "bench", "--target", "model", "--attack",
-         "none", "--attack", "harmful:n=50,epochs=10", "--defense", "mix", "--judge", "refusal", "--judge", "oracle",
-         "--seeds", "1", "--limit", "55", "--workers", "1", "--out", "out"],
+         "none", "--attack", "harmful:n=50,epochs=10", "--defense", "mix", "--judge", "refusal",
+         "--judge", "oracle", "--seeds", "1", "--limit", "55", "--workers", "1", "--out", "out"],
         cwd=tmp_path, env={**os.environ, "MOORING_STORE": str(tmp_path / "store")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
