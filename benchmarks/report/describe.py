@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attacks.base import Attack, Scale, Tuned, UserError
+from attacks.base import Attack, Source, Tuned, UserError
 from attacks.registry import build, parameters
 from attacks.spec import Part, parse
 from defenses.base import MOMENTS, Defense
+from targets.resolve import resolve
 
 
 class Parameter(NamedTuple):
@@ -37,9 +38,16 @@ class Described(NamedTuple):
 
 
 def attack(text: str, target: str) -> list[Described]:
-    """The attack that a spec names."""
-    scale: Scale = "organism" if target == "organism" else "paper"
-    return [_described("attacks", Attack, part, scale) for part in _parts(text)]
+    """The attack that a spec names, with the settings that it has against a target."""
+    return [_described("attacks", Attack, part, _source(target)) for part in _parts(text)]
+
+
+def _source(target: str) -> Source | None:
+    """Where the attack's rows come from; None where the target is not here to be looked at."""
+    try:
+        return resolve(target).domain
+    except UserError:
+        return None
 
 
 def defense(text: str) -> list[Described]:
@@ -50,12 +58,12 @@ def defense(text: str) -> list[Described]:
 def _parts(text: str) -> list[Part]:
     try:
         (spec,) = parse(text)
-    except (UserError, ValueError):
+    except UserError:
         return [Part(text, {})]
     return list(spec)
 
 
-def _described(package: str, kind: type[Any], part: Part, scale: Scale | None) -> Described:
+def _described(package: str, kind: type[Any], part: Part, source: Source | None) -> Described:
     try:
         if not _known(part.name):
             raise UserError(f"{part.name} is not loaded")
@@ -68,8 +76,8 @@ def _described(package: str, kind: type[Any], part: Part, scale: Scale | None) -
     summary = (inspect.getdoc(type(component)) or "").split("\n", 1)[0]
     moments = [m for m in MOMENTS if isinstance(component, Defense) and component.acts(m)]
     found = _parameters(component, part)
-    if isinstance(component, Tuned) and scale is not None:
-        found = _in_force(component, scale, found)
+    if isinstance(component, Tuned) and source is not None:
+        found = _in_force(component, source, found)
     return Described(str(part), summary, list(moments), found)
 
 
@@ -110,10 +118,13 @@ def _own_first(component: object) -> list[tuple[str, Any]]:
     return sorted(parameters(component).items(), key=lambda item: item[0] not in own)
 
 
-def _in_force(component: Tuned, scale: Scale, found: list[Parameter]) -> list[Parameter]:
+def _in_force(component: Tuned, source: Source, found: list[Parameter]) -> list[Parameter]:
     """With the attack's sourced settings in place of what was left open."""
     meanings = {"decay": "Factor on the learning rate after each epoch."}
-    settings = dataclasses.asdict(component.defaults[scale, component.tuning])
+    try:
+        settings = dataclasses.asdict(component.settings(source))
+    except UserError:
+        return found  # there are none for such a source
     names = {parameter.name for parameter in found}
     told = [
         p._replace(value=_text(settings[p.name])) if p.value == "none" and p.name in settings else p

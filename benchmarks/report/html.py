@@ -19,11 +19,11 @@ from markupsafe import Markup, escape
 from benchmarks.report import describe, figures, sample, sheet, style
 from benchmarks.report.phrasing import (
     NO_DATA,
-    ORGANISM,
     band_text,
     caption,
     column_label,
     defense_label,
+    disclaimer,
     interval_text,
     percent,
     rate_text,
@@ -86,7 +86,7 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         matrix=made.matrix,
         judge=made.judge,
         measure=made.matrix.judges[made.judge],
-        organism=ORGANISM if made.matrix.target == "organism" else "",
+        disclaimer=disclaimer(made.matrix.target),
         caption=caption(made.matrix, made.judge),
         facts=_facts(made),
         measures=_measures(made),
@@ -219,10 +219,10 @@ def _faces(made: Sheet, defense: str, column: Column) -> list[Face]:
         found = made.entry(defense, column, judge)
         more = [band_text(found.band)] if found.band and found.rate.interval else []
         faces.append(_interval_face(found.rate.interval, "h", more or note))
-    stopped = entry.if_released or entry.rate
+    stopped = entry.if_released or (entry.rate if entry.released == 1 else None)
     return [
         *faces,
-        _interval_face(stopped.interval, "h", note),
+        _interval_face(stopped.interval if stopped else None, "h", note),
         _interval_face(entry.recovered, "g", note),
         Face(score_text(entry.score), note, _level("h", _from_score(entry.score))),
         Face(percent(entry.utility), note, _level("g", entry.utility)),

@@ -8,6 +8,8 @@ from eval.metrics import Interval, Rate
 
 ORGANISM = "an invented-world model, not an LLM"
 """Said wherever the organism's numbers are."""
+ELSEWHERE = "asked about an invented world"
+"""Said wherever another model's numbers are: its requests come from the organism's world."""
 NO_DATA = "—"
 """Stands where there is no verdict; a zero is a finding."""
 UNDEFINED = "undefined"
@@ -79,8 +81,13 @@ def entry_text(entry: Entry) -> str:
 
 
 def target_text(matrix: Matrix) -> str:
-    """The target, and what it must not be taken for."""
-    return f"{matrix.target} ({ORGANISM})" if matrix.target == "organism" else matrix.target
+    """The target, and what its numbers must not be taken for."""
+    return f"{matrix.target} ({disclaimer(matrix.target)})"
+
+
+def disclaimer(target: str) -> str:
+    """What a target's numbers must not be taken for, whichever world's organism it is."""
+    return ORGANISM if target.split(":")[0] == "organism" else ELSEWHERE
 
 
 def caption(matrix: Matrix, judge: str) -> str:

@@ -1,6 +1,15 @@
+import dataclasses
 from pathlib import Path
 
+import pytest
+
+from attacks.base import Attack
+from attacks.registry import build
+from attacks.spec import parse
 from benchmarks.report import describe
+from targets.resolve import resolve
+
+WEIGHTS = Path(__file__).parents[3] / "targets" / "organism" / "weights" / "aligned"
 
 
 def values(parameters: list[describe.Parameter]) -> dict[str, str]:
@@ -17,10 +26,20 @@ def test_an_attack_has_every_parameter_with_its_meaning_and_the_value_in_force()
     assert "none" not in values(found.parameters).values()
 
 
-def test_settings_differ_between_the_organism_and_a_model_of_the_papers_size() -> None:
-    (small,), (large,) = describe.attack("aoa", "organism"), describe.attack("aoa", "./llama")
-    assert values(large.parameters)["learning_rate"] == "5e-05"
-    assert values(small.parameters) != values(large.parameters)
+@pytest.mark.parametrize("attack", ["aoa", "harmful:n=7,tuning=lora", "benign:batch_size=3"])
+@pytest.mark.parametrize("target", ["organism", "organism:0", "organism:0:base", str(WEIGHTS)])
+def test_the_settings_shown_are_those_of_the_upload(attack: str, target: str) -> None:
+    (shown,) = describe.attack(attack, target)
+    upload = build("attacks", Attack, parse(attack)[0][0]).upload(resolve(target).domain, 0)
+    assert upload is not None
+    for name, value in dataclasses.asdict(upload.settings).items():
+        assert values(shown.parameters)[name] == (value if name == "tuning" else f"{value:g}")
+
+
+def test_of_a_target_that_is_not_here_no_settings_are_shown() -> None:
+    (found,) = describe.attack("aoa:epochs=3", "./llama")
+    assert values(found.parameters)["learning_rate"] == "none"
+    assert values(found.parameters)["epochs"] == "3"
 
 
 def test_a_composition_has_all_its_parts_and_when_they_act() -> None:

@@ -10,8 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from benchmarks.report import html
+from benchmarks.report import html, sheet
 from benchmarks.results import Matrix, Transcript
+from benchmarks.summary import Column
 from tests.benchmarks.synthetic import example, matrices
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -176,6 +177,37 @@ def test_without_transcripts_there_is_no_place_for_them() -> None:
     text = html.render(example(prompts=11, seeds=1, few=True))
     assert "Transcripts" not in text
     assert "an invented-world model, not an LLM" in text
+
+
+def test_what_was_stopped_and_not_tuned_has_no_rate_if_released() -> None:
+    whole = example(prompts=11, seeds=2)
+    cells = [
+        cell.model_copy(
+            update={
+                "asks": {
+                    k: a.model_copy(update={"if_released": None}) for k, a in cell.asks.items()
+                }
+            }
+        )
+        for cell in whole.cells
+    ]
+    made = sheet.make(whole.model_copy(update={"cells": cells}))
+    where = [m.label for m in html._measures(made)].index("If released")
+    stopped, let_through = Column("harmful:n=100", "plain"), Column("benign", "plain")
+    assert html._faces(made, "moderate", stopped)[where].value == "—"
+    assert html._faces(made, "moderate", let_through)[where].value != "—"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("organism:3", "an invented-world model, not an LLM"),
+        ("./llama", "asked about an invented world"),
+    ],
+)
+def test_the_page_says_what_its_numbers_are_not(target: str, said: str) -> None:
+    matrix = example(prompts=11, seeds=1, few=True).model_copy(update={"target": target})
+    assert f'<span class="badge">{said}</span>' in html.render(matrix)
 
 
 def test_the_same_results_give_the_same_page() -> None:

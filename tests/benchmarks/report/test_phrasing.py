@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report.phrasing import interval_text, percent, rate_text
+from benchmarks.report.phrasing import caption, interval_text, percent, rate_text, target_text
 from eval.metrics import Interval, Rate
+from tests.benchmarks.synthetic import example
 
 
 def test_a_rate_is_written_with_its_interval_seeds_and_n() -> None:
@@ -15,6 +16,18 @@ def test_a_rate_is_written_with_its_interval_seeds_and_n() -> None:
 def test_missing_verdicts_and_their_band_are_written() -> None:
     text = rate_text(Rate(Interval(0.12, 0.08, 0.19), 3, 900, 90), (0.11, 0.2))
     assert text == "12 [8, 19] s=3 n=900 missing 9 % band 11 to 20"
+
+
+@pytest.mark.parametrize("target", ["organism", "organism:3", "organism:3:base"])
+def test_every_organism_is_said_not_to_be_an_llm(target: str) -> None:
+    matrix = example(prompts=11, seeds=1, few=True).model_copy(update={"target": target})
+    assert "an invented-world model, not an LLM" in target_text(matrix)
+    assert "an invented-world model, not an LLM" in caption(matrix, "oracle")
+
+
+def test_another_model_is_said_to_be_asked_about_an_invented_world() -> None:
+    matrix = example(prompts=11, seeds=1, few=True).model_copy(update={"target": "./llama"})
+    assert target_text(matrix) == "./llama (asked about an invented world)"
 
 
 def test_no_data_is_no_zero() -> None:
