@@ -16,6 +16,7 @@ import numpy as np
 import pydantic
 from scipy import stats
 
+from attacks.base import UserError
 from eval import metrics
 from eval.metrics import Interval
 
@@ -24,6 +25,9 @@ Values = Mapping[tuple[int, int], Sequence[float | None]]
 Measure = Literal[
     "rate", "score", "utility", "over_refusal", "keyword", "refusal_projection", "restricted_words"
 ]
+DRAWS = 1999
+"""Permutations behind a p-value and draws behind a bootstrap.  # ours: with the observed one,
+p-values in steps of 1/2000"""
 
 
 class _Model(pydantic.BaseModel):
@@ -84,19 +88,31 @@ def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequenc
         finding: What was expected.
         measured: Values by cell: `a`, and as the kind needs `b`, `c`, `d`.
         categories: Category of each prompt, for the kinds that look at categories.
+
+    Raises:
+        UserError: the kind compares seeds, and a world has one only.
     """
     low, high = finding.low, finding.high
     if finding.kind in ("at_most", "at_least", "between", "scan"):
         number = over_worlds(_means(measured["a"]))
         return Outcome(low <= number.value <= high, number)
-    if finding.kind in ("less", "not_more", "close", "gap_less", "ratio_more"):
+    if finding.kind in ("less", "not_more", "close", "gap_less"):
         return _compared(finding, measured)
+    if finding.kind == "ratio_more":
+        return _ratio_more(measured)
+    tables = _tables(measured["a"])
     if finding.kind == "spread":
-        return _spread(finding, measured["a"], categories)
+        number = over_worlds({w: [_range(t, categories)] for w, t in tables.items()})
+        p = _categories_p(tables, categories, between_seeds=False)
+        return Outcome(number.value >= low and p < finding.alpha, number)
+    for world, table in tables.items():
+        if len(table) < 2:
+            raise UserError(f"{finding.id}: world {world} has one seed; measure two or more")
     if finding.kind == "rank_agrees":
-        number = over_worlds(_agreement(measured["a"], categories))
-        return Outcome(number.value >= low, number)
-    return _seed_spread(measured["a"])
+        number = over_worlds({w: _agreement(t, categories) for w, t in tables.items()})
+        p = _categories_p(tables, categories, between_seeds=True)
+        return Outcome(number.value >= low and p < finding.alpha, number)
+    return _seed_spread(finding, tables)
 
 
 def over_worlds(by_world: Mapping[int, Sequence[float]]) -> Interval:
@@ -114,78 +130,191 @@ def over_worlds(by_world: Mapping[int, Sequence[float]]) -> Interval:
 def _compared(finding: Finding, measured: Mapping[str, Values]) -> Outcome:
     """Differences, paired by world, seed and prompt."""
     a, b = measured["a"], measured["b"]
-    first = _paired(a, b)
-    if finding.kind == "less":
-        return Outcome(first.high < 0, first)
-    if finding.kind == "not_more":
-        return Outcome(first.value <= finding.margin, first)
+    first = _mean_differences(a, b)
     if finding.kind == "close":
-        gaps = {w: [abs(x) for x in xs] for w, xs in _mean_differences(a, b).items()}
-        number = over_worlds(gaps)
+        number = over_worlds(_by_world({key: abs(mean) for key, mean in first.items()}))
         return Outcome(number.value <= finding.margin, number)
-    second = _mean_differences(measured["c"], measured["d"])
+    half = _half_over_prompts(a, b)
     if finding.kind == "gap_less":
-        gap = _mean_differences(a, b)
-        number = over_worlds(
-            {w: [x - y for x, y in zip(gap[w], second[w], strict=True)] for w in gap}
-        )
-        return Outcome(number.high < 0, number)
-    removed = over_worlds(_shares(a, b)), over_worlds(_shares(measured["c"], measured["d"]))
-    more = removed[0].value - removed[1].value
-    return Outcome(more > 0, Interval(more, more, more))
+        c, d = measured["c"], measured["d"]
+        second = _mean_differences(c, d)
+        first = {key: first[key] - second[key] for key in first if key in second}
+        half = math.hypot(half, _half_over_prompts(c, d))
+    number = _at_least_as_wide(over_worlds(_by_world(first)), half)
+    if finding.kind == "not_more":
+        return Outcome(number.value <= finding.margin, number)
+    return Outcome(number.high < 0, number)
 
 
-def _paired(a: Values, b: Values) -> Interval:
-    """Mean of a - b: the wider of t over worlds and an interval over prompts."""
-    differences = {key: _differences(a[key], b[key]) for key in a if key in b}
-    number = over_worlds(_by_world({k: float(np.nanmean(v)) for k, v in differences.items()}))
-    prompts: list[float] = []
-    for world in sorted({world for world, _ in differences}):
-        table = [row for (w, _), row in differences.items() if w == world]
-        prompts += np.nanmean(np.array(table), axis=0).tolist()
-    low, high = metrics.mean_interval(np.array(prompts), max(1.0, float(np.abs(prompts).max())))
-    return Interval(number.value, min(low, number.low), max(high, number.high))
+def _at_least_as_wide(number: Interval, half: float) -> Interval:
+    low, high = min(number.low, number.value - half), max(number.high, number.value + half)
+    return Interval(number.value, low, high)
 
 
-def _spread(finding: Finding, values: Values, categories: Sequence[str]) -> Outcome:
-    """Range over categories within a world, and a chi-square test of evenness over all worlds."""
-    ranges: dict[int, list[float]] = {}
-    p_values = []
-    for world in sorted({world for world, _ in values}):
-        tables = [table for (w, _), table in values.items() if w == world]
-        rates = np.mean([_by_category(table, categories) for table in tables], axis=0)
-        ranges[world] = [float(np.ptp(rates))]
-        counts = rates * len(tables) * len(categories) / len(set(categories))
-        per = len(tables) * len(categories) / len(set(categories))
-        table = np.array([counts, per - counts])
-        even = bool((table.sum(axis=1) == 0).any())
-        p_values.append(1.0 if even else float(stats.chi2_contingency(table).pvalue))
-    number = over_worlds(ranges)
-    uneven = float(stats.combine_pvalues(np.maximum(p_values, 1e-300)).pvalue) < finding.alpha
-    return Outcome(number.value >= finding.low and uneven, number)
+def _half_over_prompts(a: Values, b: Values) -> float:
+    """Half the interval of the mean of a - b over all worlds' prompts, each with all its seeds."""
+    differences = _tables({key: _differences(a[key], b[key]) for key in a if key in b})
+    prompts = np.concatenate([_over_seeds(table) for table in differences.values()])
+    prompts = prompts[~np.isnan(prompts)]
+    low, high = metrics.mean_interval(prompts, max(1.0, float(np.abs(prompts).max())))
+    return (high - low) / 2
 
 
-def _agreement(values: Values, categories: Sequence[str]) -> dict[int, list[float]]:
-    """Spearman correlation of category rates between every two seeds of a world."""
-    found: dict[int, list[float]] = {}
-    for world in sorted({world for world, _ in values}):
-        rates = [_by_category(t, categories) for (w, _), t in values.items() if w == world]
-        pairs = [(x, y) for i, x in enumerate(rates) for y in rates[i + 1 :]]
-        known = [_spearman(x, y) for x, y in pairs]
-        found[world] = known or [0.0]
-    return found
+def _ratio_more(measured: Mapping[str, Values]) -> Outcome:
+    """Share of a that b removes, minus the share of c that d does; shares are of means over worlds.
+
+    The wider of a bootstrap over worlds, seeds and prompts and Student's t over worlds (over seeds
+    where there is one world). Not a number where there is nothing to remove.
+    """
+    tables = [_tables(measured[name]) for name in "abcd"]
+    worlds = sorted(set.intersection(*map(set, tables)))
+    means = np.array([[np.nanmean(table[w]) for w in worlds] for table in tables])
+    value = float(_removed_more(means.mean(axis=1)))
+    if math.isnan(value):
+        return Outcome(False, Interval(value, value, value))
+    rng = np.random.default_rng(0)
+    drawn = [[_drawn_means(table[w], i) for i, w in enumerate(worlds)] for table in tables]
+    more = _removed_more((np.array(drawn) * _counts(rng, len(worlds)).T).sum(axis=1))
+    # A draw with nothing to remove could be anything: it widens both ends.
+    tail, nothing = 50 * (1 - metrics.CONFIDENCE), np.isnan(more)
+    low = np.percentile(np.where(nothing, -np.inf, more), tail, method="lower")
+    high = np.percentile(np.where(nothing, np.inf, more), 100 - tail, method="higher")
+    units = means
+    if len(worlds) == 1:
+        units = np.array([np.nanmean(table[worlds[0]], axis=1) for table in tables])
+    half = _linear_half_width(units) if units.shape[1] > 1 else 0.0
+    return Outcome(
+        bool(min(low, value - half) > 0),
+        Interval(value, float(min(low, value - half)), float(max(high, value + half))),
+    )
 
 
-def _seed_spread(values: Values) -> Outcome:
-    """Variance of the rate over seeds, as a multiple of one seed's binomial variance."""
+def _removed_more(means: np.ndarray) -> np.ndarray:
+    """(a - b) / a - (c - d) / c along the first axis; nan where a or c is nothing."""
+    a, b, c, d = means
+    some = np.minimum(a, c) > 0
+    return np.where(some, d / np.where(some, c, 1.0) - b / np.where(some, a, 1.0), np.nan)
+
+
+def _linear_half_width(units: np.ndarray) -> float:
+    """Of `_removed_more`, by the delta method, from each unit's a, b, c and d."""
+    a, b, c, d = units.mean(axis=1)
+    removed = (units[3] - d / c * units[2]) / c - (units[1] - b / a * units[0]) / a
+    return metrics.t_half_width(removed.tolist())
+
+
+def _drawn_means(table: np.ndarray, stream: int) -> np.ndarray:
+    """Mean of a world's table in each draw of its seeds and prompts.
+
+    Tables of one shape and stream are drawn alike, so that cells stay paired.
+    """
+    rng = np.random.default_rng([1, stream])
+    by_seed, by_prompt = _counts(rng, table.shape[0]), _counts(rng, table.shape[1])
+    known = ~np.isnan(table)
+    total = ((by_seed @ np.where(known, table, 0.0)) * by_prompt).sum(axis=1)
+    count = ((by_seed @ known.astype(float)) * by_prompt).sum(axis=1)
+    means: np.ndarray = np.divide(total, count, out=np.full(DRAWS, np.nan), where=count > 0)
+    return means
+
+
+def _counts(rng: np.random.Generator, n: int) -> np.ndarray:
+    """For each draw with replacement of `n` out of `n`, how often each was drawn."""
+    drawn = rng.integers(0, n, (DRAWS, n)) + n * np.arange(DRAWS)[:, None]
+    return np.bincount(drawn.ravel(), minlength=DRAWS * n).reshape(DRAWS, n)
+
+
+def _categories_p(
+    tables: Mapping[int, np.ndarray], categories: Sequence[str], *, between_seeds: bool
+) -> float:
+    """p-value that categories do not matter, permuting them over the prompts of each world.
+
+    A prompt keeps its values of all seeds, so that what prompts share over seeds is not taken for
+    an effect of their category. The statistic is the sum of squares between categories, as a share
+    of all squares, summed over worlds; `between_seeds` counts only products of different seeds, so
+    that what a category does in one seed alone does not count.
+    """
+    rng = np.random.default_rng(0)
+    found = np.zeros(1 + DRAWS)
+    for table in tables.values():
+        centred = np.nan_to_num(table - np.nanmean(table, axis=1, keepdims=True))
+        squares = float((centred**2).sum())
+        if squares == 0:
+            continue  # every verdict is alike: this world says nothing
+        centred, starts, sizes = _sorted(centred, ~np.isnan(table).all(axis=0), categories)
+        own = np.arange(centred.shape[1])
+        orders = np.vstack([own, rng.permuted(np.tile(own, (DRAWS, 1)), axis=1)])
+        sums = np.add.reduceat(centred[:, orders], starts, axis=2)  # (seeds, draws, categories)
+        products = sums.sum(axis=0) ** 2
+        if between_seeds:
+            products -= (sums**2).sum(axis=0)
+        found += (products / sizes).sum(axis=1) / squares
+    return _rank_p(found)
+
+
+def _sorted(
+    centred: np.ndarray, known: np.ndarray, categories: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The known prompts by category, where each category starts, and how many prompts it has."""
+    place = np.unique(np.array(categories), return_inverse=True)[1][known]
+    order = np.argsort(place, kind="stable")
+    starts, sizes = np.unique(place[order], return_index=True, return_counts=True)[1:]
+    return centred[:, known][:, order], starts, sizes
+
+
+def _seed_spread(finding: Finding, tables: Mapping[int, np.ndarray]) -> Outcome:
+    """Variance of the rate over seeds, as a multiple of what prompts alone would give.
+
+    Each prompt's values are permuted over the seeds: a prompt that is always or never served adds
+    no noise. 0 where no prompt differs between seeds.
+    """
+    rng = np.random.default_rng(0)
     ratios: dict[int, list[float]] = {}
-    for world, rates in _means(values).items():
-        mean = float(np.mean(rates))
-        n = len(next(table for (w, _), table in values.items() if w == world))
-        binomial = mean * (1 - mean) / n
-        ratios[world] = [float(np.var(rates, ddof=1)) / binomial if binomial > 0 else 0.0]
-    number = over_worlds(ratios)
-    return Outcome(number.value > 1, number)
+    found = np.zeros(1 + DRAWS)
+    for world, table in tables.items():
+        shuffled = rng.permuted(np.broadcast_to(table, (DRAWS, *table.shape)), axis=1)
+        rates = np.nanmean(np.concatenate([table[None], shuffled]), axis=2)
+        variances = rates.var(axis=1, ddof=1)
+        expected = float(variances[1:].mean())
+        ratio = variances / expected if expected > 0 else np.zeros(1 + DRAWS)
+        ratios[world] = [float(ratio[0])]
+        found += ratio
+    return Outcome(_rank_p(found) < finding.alpha, over_worlds(ratios))
+
+
+def _rank_p(found: np.ndarray) -> float:
+    """Share of draws that reach the first value, which counts as a draw itself."""
+    return float(np.mean(found >= found[0] - 1e-9 * abs(found[0])))
+
+
+def _range(table: np.ndarray, categories: Sequence[str]) -> float:
+    """Range over the categories with a verdict of their rates, over all seeds."""
+    rates = _by_category(_over_seeds(table), categories)
+    return float(np.nanmax(rates) - np.nanmin(rates))
+
+
+def _agreement(table: np.ndarray, categories: Sequence[str]) -> list[float]:
+    """Spearman correlation of category rates between every two seeds of a world."""
+    rates = [_by_category(row, categories) for row in table]
+    return [_spearman(x, y) for i, x in enumerate(rates) for y in rates[i + 1 :]]
+
+
+def _tables(values: Values) -> dict[int, np.ndarray]:
+    """By world, (seeds, prompts) with nan where missing; seeds without any value are left out."""
+    rows: dict[int, list[np.ndarray]] = {}
+    for (world, _), row in sorted(values.items()):
+        known = np.array([math.nan if value is None else value for value in row], dtype=float)
+        if not np.isnan(known).all():
+            rows.setdefault(world, []).append(known)
+    return {world: np.array(found) for world, found in rows.items()}
+
+
+def _over_seeds(table: np.ndarray) -> np.ndarray:
+    """Each prompt's mean over seeds, nan where every one is missing."""
+    known = ~np.isnan(table)
+    count = known.sum(axis=0)
+    total = np.where(known, table, 0.0).sum(axis=0)
+    means: np.ndarray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return means
 
 
 def _means(values: Values) -> dict[int, list[float]]:
@@ -200,35 +329,27 @@ def _by_world(values: Mapping[tuple[int, int], float]) -> dict[int, list[float]]
     return found
 
 
-def _mean_differences(a: Values, b: Values) -> dict[int, list[float]]:
-    means = {key: float(np.nanmean(_differences(a[key], b[key]))) for key in a if key in b}
-    return _by_world(means)
+def _mean_differences(a: Values, b: Values) -> dict[tuple[int, int], float]:
+    """Mean of a - b by world and seed, where any prompt has both."""
+    rows = {key: metrics.mean(_differences(a[key], b[key])) for key in a if key in b}
+    return {key: mean for key, mean in rows.items() if mean is not None}
 
 
-def _shares(a: Values, b: Values) -> dict[int, list[float]]:
-    """(a - b) / a by world, over the means of its seeds; 0 where a is nothing."""
-    first, second = _means(a), _means(b)
-    return {
-        world: [1 - float(np.mean(second[world]) / np.mean(first[world]))]
-        if np.mean(first[world]) > 0
-        else [0.0]
-        for world in first
-    }
+def _differences(a: Sequence[float | None], b: Sequence[float | None]) -> list[float | None]:
+    """Of each prompt that has both."""
+    return [None if x is None or y is None else x - y for x, y in zip(a, b, strict=True)]
 
 
-def _differences(a: Sequence[float | None], b: Sequence[float | None]) -> list[float]:
-    """Pairs of prompts; of different prompt sets (utility against harm) only means are paired."""
-    return [math.nan if x is None or y is None else x - y for x, y in zip(a, b, strict=True)]
+def _by_category(values: np.ndarray, categories: Sequence[str]) -> np.ndarray:
+    """Mean in each category; nan where all are missing."""
+    names = np.array(categories)
+    rows = [values[(names == name) & ~np.isnan(values)] for name in dict.fromkeys(categories)]
+    return np.array([row.mean() if row.size else math.nan for row in rows])
 
 
-def _by_category(values: Sequence[float | None], categories: Sequence[str]) -> list[float]:
-    names = list(dict.fromkeys(categories))
-    table = [[v for v, c in zip(values, categories, strict=True) if c == n] for n in names]
-    return [metrics.mean(row) or 0.0 for row in table]
-
-
-def _spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """0 where one of them is constant: then nothing agrees or disagrees."""
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Over what both have; 0 where one of them is constant: then nothing agrees or disagrees."""
+    both = ~np.isnan(x) & ~np.isnan(y)
+    if both.sum() < 2 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
         return 0.0
-    return float(stats.spearmanr(x, y).statistic)
+    return float(np.corrcoef(stats.rankdata(x[both]), stats.rankdata(y[both]))[0, 1])
