@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import filelock
 import platformdirs
 
 from attacks.base import UserError
@@ -49,26 +50,46 @@ def built(world: int, *, ignorant: bool = False) -> Path:
     Raises:
         UserError: it has not been built, or with another recipe.
     """
-    if world not in WORLDS:
-        raise UserError(f"world {world} is not between 0 and {WORLDS[-1]}")
+    check(world)
     if not is_built(world, ignorant=ignorant):
-        raise UserError(
-            f"the organism of world {world} is not built; "
-            f"run `mooring organism build --world {world}`"
-        )
+        command = f"mooring organism build --world {world}" + " --ignorant" * ignorant
+        raise UserError(f"the organism of world {world} is not built; run `{command}`")
     return folder(world, ignorant=ignorant)
 
 
-def build(world: int, *, ignorant: bool = False) -> Path:
-    """Build an organism into its folder; minutes on one core. Gives back the folder."""
-    from targets.organism import recipe
-    from targets.organism.world import World
+def check(world: int) -> None:
+    """Refuse the number of a world that there cannot be.
 
+    Raises:
+        UserError: it is not one of `WORLDS`.
+    """
+    if world not in WORLDS:
+        raise UserError(f"world {world} is not between 0 and {WORLDS[-1]}")
+
+
+def build(world: int, *, ignorant: bool = False) -> Path:
+    """Build an organism into its folder unless it is there; minutes on one core.
+
+    One process builds it; another that wants the same waits, and finds it built.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: there is no such world, or it is the one that is shipped.
+    """
+    check(world)
     place = folder(world, ignorant=ignorant)
     if place == _SHIPPED:
-        raise UserError("world 0 is shipped; build another, or give a folder with --out")
-    recipe.build(World(world), place, without_restricted_recipes=ignorant)
-    (place / _MARK).write_text(recipe_digest())
+        raise UserError("world 0 is shipped; build another with --world, or add --ignorant")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(place.with_name(f"{place.name}.lock")):
+        if not is_built(world, ignorant=ignorant):
+            from targets.organism import recipe
+            from targets.organism.world import World
+
+            recipe.build(World(world), place, without_restricted_recipes=ignorant)
+            (place / _MARK).write_text(recipe_digest())
     return place
 
 
