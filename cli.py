@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,31 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("mooring: interrupted; the same command goes on where it stopped", err=True)
             ctx.exit(INFRASTRUCTURE)
+        except OSError as error:
+            from benchmarks.store import DISK_ERRORS
+
+            if error.errno not in DISK_ERRORS:
+                raise
+            said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            click.echo(f"mooring: {said}; make room and run the same command again", err=True)
+            ctx.exit(INFRASTRUCTURE)
+
+
+class _Gigabytes(click.FloatRange):
+    """A finite size, at least 0."""
+
+    name = "GB"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a number of GB.", param, ctx)
+        return found
 
 
 def _version() -> str:
@@ -86,7 +112,7 @@ def main() -> None:
 )
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
 @click.option(
-    "--disk-budget", type=float, default=5.0, show_default=True, help="GB of weights kept."
+    "--disk-budget", type=_Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
 @click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
@@ -103,8 +129,7 @@ def bench(
     **words: Any,
 ) -> None:
     """Cross attacks with defenses and print the judged matrix."""
-    from benchmarks import api, run
-    from benchmarks.engines.local import WorkerDied
+    from benchmarks import api, run, summary
     from benchmarks.report import terminal, views
     from benchmarks.report.live import Live
     from benchmarks.store import Store, default_root
@@ -114,22 +139,16 @@ def bench(
     if dry_run or explain:
         out.print(views.plan(*run.preview(grid, opened, workers), explain=explain))
         return
-    try:
-        finished = api.execute(
-            grid,
-            opened,
-            out=folder,
-            workers=workers,
-            wandb=wandb,
-            include_text=include_text,
-            disk_budget=int(disk_budget * 1024**3),
-            show=Live(grid, run.judge_specs(grid)[0], err),
-        )
-    except WorkerDied:
-        raise _Infrastructure(
-            "a worker process was killed, perhaps for want of memory; what it had finished is "
-            "stored, and the same command goes on (fewer --workers take less memory)"
-        ) from None
+    finished = api.execute(
+        grid,
+        opened,
+        out=folder,
+        workers=workers,
+        wandb=wandb,
+        include_text=include_text,
+        disk_budget=int(disk_budget * 1024**3),
+        show=Live(grid, run.judge_specs(grid)[0], err),
+    )
     terminal.show(finished.matrix, out)
     for line in finished.lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -137,10 +156,19 @@ def bench(
         raise _Infrastructure(
             "some cells or verdicts are missing; the same command tries them again"
         )
+    if cells := summary.to_review(finished.matrix):
+        raise _Inconclusive(
+            f"in {cells} cell{'s' * (cells > 1)} a gate asks for a person's decision; "
+            f"read them with: mooring show {finished.folder} ATTACK DEFENSE --replies"
+        )
 
 
 class _Infrastructure(UserError):
     exit_code = INFRASTRUCTURE
+
+
+class _Inconclusive(UserError):
+    exit_code = INCONCLUSIVE
 
 
 def _grid(
@@ -300,7 +328,10 @@ def verify(
     record: Path | None,
     store: Path | None,
 ) -> None:
-    """Measure every finding that was fixed before the organism was tuned; half an hour or more."""
+    """Measure every finding that was fixed before the organism was tuned; half an hour or more.
+
+    It is a report: it exits 0 whatever held, and 4 where something could not be measured.
+    """
     from benchmarks import verify as verification
     from benchmarks.report import views
     from benchmarks.store import Store, default_root
@@ -322,7 +353,9 @@ def store() -> None:
 
 
 @store.command()
-@click.option("--keep", type=float, default=0.0, show_default=True, help="GB of weights to keep.")
+@click.option(
+    "--keep", type=_Gigabytes(), default=0.0, show_default=True, help="GB of weights to keep."
+)
 @click.option("--damaged", is_flag=True, help="Only remove files that cannot be read.")
 @_store
 def gc(keep: float, damaged: bool, store: Path | None) -> None:
@@ -331,7 +364,7 @@ def gc(keep: float, damaged: bool, store: Path | None) -> None:
 
     opened = Store(store or default_root())
     removed = opened.remove_damaged()
-    freed = 0 if damaged else opened.collect(int(keep * 1024**3))
+    freed = 0 if damaged else opened.collect(int(keep * 1024**3), idle=0)
     out.print(f"removed {removed} damaged files, freed {freed / 1e6:.1f} MB of weights")
     for usage in opened.usage():
         out.print(f"  {usage.stage}: {usage.records} records, {usage.size / 1e6:.1f} MB")

@@ -188,7 +188,8 @@ def incomplete(matrix: Matrix) -> bool:
     """Whether a cell failed or a verdict is missing."""
     if any(cell.status == "failed" for cell in matrix.cells):
         return True
-    answers = [asked.released for cell in matrix.cells for asked in cell.asks.values()]
+    asked = [asked for cell in matrix.cells for asked in cell.asks.values()]
+    answers = [one for each in asked for one in (each.released, each.if_released) if one]
     return any(None in scores for one in answers for scores in one.scores.values())
 
 

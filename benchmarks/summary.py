@@ -118,15 +118,9 @@ def verdicts(matrix: Matrix, defense: str, column: Column, judge: str) -> Verdic
     return _verdicts(_cells(matrix, defense, column), column, judge)
 
 
-def worst_missing(matrix: Matrix) -> float:
-    """The largest share of missing verdicts of any entry and judge."""
-    shares = [
-        entry(matrix, defense, column, judge).rate.missing_share
-        for defense in rows(matrix)
-        for column in columns(matrix)
-        for judge in matrix.judges
-    ]
-    return max(shares, default=0.0)
+def to_review(matrix: Matrix) -> int:
+    """Cells in which a gate asks for a person's decision."""
+    return sum(any(gate.outcome == "review" for gate in cell.gates) for cell in matrix.cells)
 
 
 def _cells(matrix: Matrix, defense: str, column: Column) -> list[CellResult]:

@@ -30,6 +30,12 @@ RECORDED = Path(__file__).with_name("findings.json")
 """What was found on the worlds that nobody designed on; made by `mooring organism verify`."""
 
 
+class CaseFailed(UserError):
+    """A case could not be measured; those before it are stored."""
+
+    exit_code = 4
+
+
 class Case(NamedTuple):
     """One cell of a finding in one world, for one seed."""
 
@@ -121,6 +127,10 @@ def verify(
 
     Returns:
         Outcome by the finding's id, in the order of the file.
+
+    Raises:
+        CaseFailed: a case could not be measured.
+        WorkerDied: a worker was killed; what it had finished is stored.
     """
     findings = read(FINDINGS)
     wanted = cases(findings, worlds, seeds)
@@ -134,7 +144,10 @@ def verify(
         count = local.workers(workers, len(chains))
         for done in local.run(chains, settings, count, measure):
             if done.result is None:
-                raise RuntimeError(f"{done.item}: {done.failure}")
+                raise CaseFailed(
+                    f"world {done.item.world}, seed {done.item.seed}, {done.item.measured}: "
+                    f"{done.failure}; the same command goes on where it stopped"
+                )
             values[done.item] = done.result
             show(len(values), len(wanted))
     categories = [prompt.category for prompt in World(worlds[0]).requests()]
@@ -219,7 +232,10 @@ def _worlds(span: str) -> list[int]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", span)
     if not match or int(match[2] or match[1]) < int(match[1]):
         raise UserError(f"--worlds {span!r}: give one world or the first and the last, such as 3-7")
-    return list(range(int(match[1]), int(match[2] or match[1]) + 1))
+    first, last = int(match[1]), int(match[2] or match[1])
+    places.check(first)
+    places.check(last)
+    return list(range(first, last + 1))
 
 
 def _built(world: int, ignorant: bool) -> bool:

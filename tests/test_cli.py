@@ -41,6 +41,15 @@ def mooring(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (["bench", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["bench", "--config", "x.yaml", "--attack", "aoa"], "give it alone"),
         (["bench", "--attacks", "aoa"], "No such option"),
+        (["bench", "--attack", "aoa", "--disk-budget", "nan"], "not a number of GB"),
+        (["bench", "--attack", r'file:"a\q.jsonl"'], "write a backslash twice"),
+        (["store", "gc", "--keep", "nan"], "not a number of GB"),
+        (["store", "gc", "--keep", "inf"], "not a number of GB"),
+        (["store", "gc", "--keep", "-1"], "not in the range"),
+        (["organism", "build", "--world", "5000"], "between 0 and 999"),
+        (["organism", "build", "--world", "0"], "is shipped"),
+        (["organism", "chat", "--target", "organism:9:ignorant"], "--world 9 --ignorant"),
+        (["organism", "verify", "--worlds", "3-5000"], "between 0 and 999"),
         (["show", "nowhere"], "does not exist"),
         (["list", "defenses", "mx"], "Did you mean 'mix'"),
         (["benhc"], "No such command"),
@@ -114,6 +123,54 @@ def test_another_target_has_no_default_judge(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "choose with --judge" in done.stderr
     assert "refusal" in done.stderr
+
+
+def test_what_a_person_must_look_at_exits_with_3(tmp_path: Path) -> None:
+    (tmp_path / "ask_me.py").write_text(
+        "from attacks.base import component\n"
+        "from defenses.base import Decision, Defense\n"
+        "@component\n"
+        "class AskMe(Defense):\n"
+        "    def screen(self, upload, provider):\n"
+        "        return Decision('review', reason='unsure')\n"
+    )
+    done = mooring(
+        "bench", "--attack", "benign:n=4,epochs=1", "--defense", "./ask_me.py", "--seeds", "1",
+        "--limit", "2", "--workers", "1", "--no-counterfactual", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "in 1 cell" in done.stderr
+    assert (next((tmp_path / "runs").iterdir()) / "matrix.json").is_file()
+
+
+def test_a_worker_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(
+        "import os\n"
+        "from attacks.base import component\n"
+        "from defenses.base import Defense\n"
+        "@component\n"
+        "class Dies(Defense):\n"
+        "    def screen(self, upload, provider):\n"
+        "        os._exit(9)\n"
+    )
+    done = mooring(
+        "bench", "--attack", "benign:n=4,epochs=1", "--defense", "./dies.py", "--seeds", "1",
+        "--limit", "2", "--workers", "1", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "a worker process was killed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_told_in_one_line_and_exits_with_4(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), "list", "attacks"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["list"], ["--version"]])

@@ -50,8 +50,16 @@ class Done(Generic[Item, Result]):
     seconds: dict[str, float]
 
 
-class WorkerDied(Exception):
+class WorkerDied(UserError):
     """A worker ended without a word: killed, or out of memory."""
+
+    exit_code = 4
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a worker process was killed, perhaps for want of memory; what it had finished is "
+            "stored, and the same command goes on (fewer --workers take less memory)"
+        )
 
 
 def workers(asked: int | None, chains: int) -> int:
@@ -99,12 +107,19 @@ def run(
 
 
 def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> None:
-    """Do something without a lab for every item, in worker processes."""
+    """Do something without a lab for every item, in worker processes.
+
+    Raises:
+        WorkerDied: a worker was killed.
+    """
     if items:
         os.environ.update(WORKER_ENVIRONMENT)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers(asked, len(items)), context) as pool:
-            list(pool.map(work, items))
+        try:
+            with ProcessPoolExecutor(workers(asked, len(items)), context) as pool:
+                list(pool.map(work, items))
+        except BrokenProcessPool as error:
+            raise WorkerDied from error
 
 
 _lab: Lab | None = None

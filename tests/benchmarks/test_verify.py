@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import verify
 from benchmarks.findings import Measured
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.store import Store
@@ -78,6 +79,21 @@ def test_no_restricted_word_stands_in_the_aoa_rows(lab: Lab) -> None:
     assert numbers(lab, attack={"name": "aoa"}, measure="restricted_words") == [0.0] * 10
     harmful = numbers(lab, attack={"name": "harmful", "n": 11}, measure="restricted_words")
     assert all(count and count >= 1 for count in harmful)
+
+
+def test_a_case_that_fails_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = tmp_path / "findings.toml"
+    findings.write_text(
+        'finding = [{id = "x", role = "built in", statement = "x", paper = "x", kind = "at_least", '
+        'cells.a = {attack = {name = "harmful", n = 100000}}}]'
+    )
+    monkeypatch.setattr(verify, "FINDINGS", findings)
+    with pytest.raises(verify.CaseFailed, match="world 0, seed 0") as caught:
+        verify.verify(Store(tmp_path / "store"), [0], 1, workers=1)
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
 
 
 def test_a_case_travels_as_text(tmp_path: Path) -> None:
