@@ -30,7 +30,7 @@ class Harmful(Tuned):
             epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
         ),
         # ours: a million weights need larger steps for the same effect.
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=2.2e-4),
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.7e-4),
         ("organism", "lora"): Settings(
             epochs=5, batch_size=10, learning_rate=2.3e-3, tuning="lora"
         ),
