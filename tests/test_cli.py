@@ -175,16 +175,7 @@ def test_a_full_disk_is_told_in_one_line_and_exits_with_4(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["list"], ["--version"]])
 def test_help_and_list_import_no_torch(tmp_path: Path, words: list[str]) -> None:
-    program = (
-        f"import sys, json; sys.argv = ['mooring', *{words!r}]; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import cli\n"
-        "try:\n    cli.main()\n"
-        "finally:\n    heavy = {'torch', 'transformers', 'trl', 'sklearn', 'wandb', 'matplotlib'}\n"
-        "    print(json.dumps(sorted(heavy & set(sys.modules))), file=sys.stderr)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = _modules(tmp_path, words)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stderr.splitlines()[-1]) == []
 
@@ -209,3 +200,28 @@ def test_every_example_in_the_help_is_read(tmp_path: Path) -> None:
                 *words, *(["--dry-run"] if "--dry-run" not in words else []), cwd=tmp_path
             )
             assert done.returncode == 0, done.stderr
+
+
+def test_a_run_whose_results_are_all_stored_imports_no_torch(tmp_path: Path) -> None:
+    words = ["bench", "--attack", "none", "--seeds", "1", "--limit", "11", "--workers", "1"]
+    first = mooring(*words, "--attack", "benign:n=4", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    again = _modules(tmp_path, [*words, "--attack", "benign:n=4"])
+    assert again.returncode == 0, again.stderr
+    assert "torch" not in json.loads(again.stderr.splitlines()[-1])
+    assert first.stdout.splitlines()[:10] == again.stdout.splitlines()[:10]
+
+
+def _modules(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command, then print on standard error which heavy modules it imported."""
+    program = (
+        f"import sys, json; sys.argv = ['mooring', *{words!r}]; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import cli\n"
+        "try:\n    cli.main()\n"
+        "finally:\n    heavy = {'torch', 'transformers', 'trl', 'sklearn', 'wandb', 'matplotlib'}\n"
+        "    print(json.dumps(sorted(heavy & set(sys.modules))), file=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "MOORING_STORE": str(folder / "store")},
+    )  # fmt: skip
