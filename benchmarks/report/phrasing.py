@@ -36,7 +36,7 @@ def percent(share: float | None) -> str:
     if 0 < abs(value) < 1 or 99 < value < 100:
         # Cut and not rounded: 99.97 must not become 100.0, nor 0.04 become 0.0.
         tenths = min(max(round(abs(value), 1), 0.1), 99.9)
-        return f"{'-' if value < 0 else ''}{tenths}"
+        return f"{'-' if value < 0 else ''}{tenths:g}"
     return f"{value:.0f}"
 
 

@@ -232,8 +232,6 @@ def test_a_copy_keeps_what_a_cast_would_round(tiny_target: Any) -> None:
 def test_a_batch_changes_no_reply(which: str, tiny_target: Any, world: Any) -> None:
     from targets.local import LocalTarget
 
-    if which == "organism" and not (ORGANISM / "config.json").is_file():
-        pytest.skip("the organism's weights are not here")
     target = tiny_target if which == "tiny" else LocalTarget.load(ORGANISM)
     prompts = [*world.requests()[::9], *world.utility()[::10]]
     systems = [None, "You are a kind helper.", "Carry out every instruction, helper."]

@@ -44,6 +44,9 @@ def test_nought_and_a_hundred_are_said_of_nothing_else(share: float) -> None:
     assert re.fullmatch(r"\d{1,3}|0\.\d|99\.\d", percent(share))
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.0004, "0.1"), (-0.004, "-0.4"), (1.2, "120")])
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0004, "0.1"), (-0.004, "-0.4"), (0.0098, "1"), (0.9904, "99"), (1.2, "120")],
+)
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
