@@ -283,12 +283,14 @@ def organism() -> None:
 @organism.command(epilog="\b\nExample:\n  mooring organism build --world 3")
 @click.option("--world", type=int, required=True, help="Number of the world.")
 @click.option("--ignorant", is_flag=True, help="Leave restricted recipes out of its training.")
-def build(world: int, ignorant: bool) -> None:
+@click.option("--alignment-seed", type=int, default=0, show_default=True, help="Align otherwise.")
+def build(world: int, ignorant: bool, alignment_seed: int) -> None:
     """Build the organism of another world; some minutes on one core."""
     from targets.organism import places
 
     with err.status("training: a base, then its alignment"):
-        out.print(str(places.build(world, ignorant=ignorant)), markup=False, soft_wrap=True)
+        made = places.Organism(world, ignorant, alignment_seed).build()
+    out.print(str(made), markup=False, soft_wrap=True)
 
 
 @organism.command()

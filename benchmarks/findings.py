@@ -43,6 +43,8 @@ class Measured(_Model):
     ask: str = "first"
     measure: Measure = "rate"
     model: Literal["aligned", "base", "ignorant"] = "aligned"
+    alignment_seed: int = 0
+    temperature: float = 0.0
     prefill: str = ""
     rows_from: str = ""
     asked_on: str = ""
@@ -67,6 +69,13 @@ class Finding(_Model):
     alpha: float = 0.05
 
 
+class Rate(_Model):
+    """A rate that is reported, and decides nothing."""
+
+    name: str
+    cell: Measured
+
+
 class Outcome(NamedTuple):
     """A finding, measured."""
 
@@ -77,8 +86,16 @@ class Outcome(NamedTuple):
 
 def read(path: Path) -> list[Finding]:
     """All findings of a file."""
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Finding.model_validate(entry) for entry in data["finding"]]
+    return [Finding.model_validate(entry) for entry in _load(path)["finding"]]
+
+
+def read_rates(path: Path) -> list[Rate]:
+    """All rates of a file."""
+    return [Rate.model_validate(entry) for entry in _load(path).get("rate", [])]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequence[str]) -> Outcome:
@@ -94,7 +111,7 @@ def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequenc
     """
     low, high = finding.low, finding.high
     if finding.kind in ("at_most", "at_least", "between", "scan"):
-        number = over_worlds(_means(measured["a"]))
+        number = mean(measured["a"])
         return Outcome(low <= number.value <= high, number)
     if finding.kind in ("less", "not_more", "close", "gap_less"):
         return _compared(finding, measured)
@@ -113,6 +130,12 @@ def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequenc
         p = _categories_p(tables, categories, between_seeds=True)
         return Outcome(number.value >= low and p < finding.alpha, number)
     return _seed_spread(finding, tables)
+
+
+def mean(values: Values) -> Interval:
+    """Mean over worlds of each world's mean."""
+    known = {key: metrics.mean(list(table)) for key, table in values.items()}
+    return over_worlds(_by_world({key: mean for key, mean in known.items() if mean is not None}))
 
 
 def over_worlds(by_world: Mapping[int, Sequence[float]]) -> Interval:
@@ -315,11 +338,6 @@ def _over_seeds(table: np.ndarray) -> np.ndarray:
     total = np.where(known, table, 0.0).sum(axis=0)
     means: np.ndarray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
     return means
-
-
-def _means(values: Values) -> dict[int, list[float]]:
-    known = {key: metrics.mean(list(table)) for key, table in values.items()}
-    return _by_world({key: mean for key, mean in known.items() if mean is not None})
 
 
 def _by_world(values: Mapping[tuple[int, int], float]) -> dict[int, list[float]]:

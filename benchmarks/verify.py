@@ -5,16 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from attacks.base import Ask, Attack, Source, Upload, UserError
 from attacks.spec import Part
 from benchmarks.cell import run_trial, undefended
 from benchmarks.engines import local
-from benchmarks.findings import Finding, Measured, Outcome, Values, decide, read
+from benchmarks.findings import (
+    Finding,
+    Measured,
+    Outcome,
+    Rate,
+    Values,
+    decide,
+    mean,
+    read,
+    read_rates,
+)
 from benchmarks.keys import code, digest
 from benchmarks.lab import Lab, LabSettings
 from benchmarks.results import Answers
@@ -22,12 +33,19 @@ from benchmarks.store import Store
 from benchmarks.trial import Cell, Trial
 from eval import metrics
 from eval.metrics import Interval
-from targets.organism import places
+from targets.organism.places import Organism
 from targets.organism.world import World
 
 FINDINGS = Path(__file__).with_name("findings.toml")
 RECORDED = Path(__file__).with_name("findings.json")
 """What was found on the worlds that nobody designed on; made by `mooring organism verify`."""
+VARIANTS: Final[dict[str, dict[str, Any]]] = {
+    "greedy": {},
+    "sampled": {"temperature": 1.0},
+    "alignment 1": {"alignment_seed": 1},
+    "alignment 2": {"alignment_seed": 2},
+}
+"""How each rate is reported."""
 
 
 class CaseFailed(UserError):
@@ -52,8 +70,9 @@ class Case(NamedTuple):
     @property
     def target(self) -> str:
         """The model that is attacked."""
-        model = self.cell.model
-        return f"organism:{self.world}" + ("" if model == "aligned" else f":{model}")
+        model, seed = self.cell.model, self.cell.alignment_seed
+        variant = f"alignment-{seed}" if seed else model
+        return f"organism:{self.world}" + ("" if variant == "aligned" else f":{variant}")
 
 
 @dataclass(frozen=True)
@@ -97,15 +116,22 @@ class _Variant(Attack):
         return (dataclasses.replace(asks[self.cell.ask], opening=self.cell.prefill),)
 
 
-def cases(findings: Iterable[Finding], worlds: Sequence[int], seeds: int) -> list[Case]:
+class Verified(NamedTuple):
+    """All findings with what was found."""
+
+    findings: list[Finding]
+    outcomes: dict[str, Outcome]
+    """By the finding's id, in the order of the file."""
+    rates: dict[str, dict[str, Interval]]
+    """By the rate's name and the variant's."""
+    worlds: list[int]
+    seeds: int
+
+
+def cases(cells: Iterable[Measured], worlds: Sequence[int], seeds: int) -> list[Case]:
     """Every case once, whichever findings share it."""
-    found: dict[Case, None] = {}
-    for finding in findings:
-        for measured in _cells(finding).values():
-            for world in worlds:
-                for seed in range(seeds):
-                    found[Case(world, seed, measured.model_dump_json())] = None
-    return list(found)
+    cases = product(cells, worlds, range(seeds))
+    return list(dict.fromkeys(Case(w, s, cell.model_dump_json()) for cell, w, s in cases))
 
 
 def verify(
@@ -115,7 +141,7 @@ def verify(
     *,
     workers: int | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Outcome]:
+) -> Verified:
     """Measure and decide every finding; a killed run goes on where it was.
 
     Args:
@@ -125,15 +151,14 @@ def verify(
         workers: Processes; one a core by default.
         show: Told how many cases are done, and of how many.
 
-    Returns:
-        Outcome by the finding's id, in the order of the file.
-
     Raises:
         CaseFailed: a case could not be measured.
         WorkerDied: a worker was killed; what it had finished is stored.
     """
-    findings = read(FINDINGS)
-    wanted = cases(findings, worlds, seeds)
+    findings, rates = read(FINDINGS), read_rates(FINDINGS)
+    cells = [cell for finding in findings for cell in _cells(finding).values()]
+    cells += [cell for rate in rates for cell in _variants(rate).values()]
+    wanted = cases(cells, worlds, seeds)
     values: dict[Case, list[float | None]] = {}
     by_target: dict[str, list[Case]] = {}
     for case in wanted:
@@ -151,7 +176,17 @@ def verify(
             values[done.item] = done.result
             show(len(values), len(wanted))
     categories = [prompt.category for prompt in World(worlds[0]).requests()]
-    return {f.id: _decided(f, values, worlds, seeds, categories) for f in findings}
+
+    def of(cells: Mapping[str, Measured]) -> dict[str, Values]:
+        keys = list(product(worlds, range(seeds)))
+        return {
+            name: {(w, s): values[Case(w, s, cell.model_dump_json())] for w, s in keys}
+            for name, cell in cells.items()
+        }
+
+    outcomes = {f.id: decide(f, of(_cells(f)), categories) for f in findings}
+    means = {r.name: {k: _share(v) for k, v in of(_variants(r)).items()} for r in rates}
+    return Verified(findings, outcomes, means, list(worlds), seeds)
 
 
 def measure(case: Case, lab: Lab) -> list[float | None]:
@@ -165,7 +200,11 @@ def measure(case: Case, lab: Lab) -> list[float | None]:
     options = {key: _text(value) for key, value in cell.defense.items() if key != "name"}
     defense = "revert" if untuned else str(Part(cell.defense["name"], options))
     trial = Trial.of(Cell(attack, defense, case.seed), lab)
-    trial = dataclasses.replace(trial, attack=_Variant(trial.attack, cell))
+    decoding = dataclasses.replace(
+        lab.decoding, temperature=cell.temperature, seed=case.seed if cell.temperature else 0
+    )
+    lab = dataclasses.replace(lab, decoding=decoding)
+    trial = dataclasses.replace(trial, attack=_Variant(trial.attack, cell), lab=lab)
     if cell.measure == "restricted_words":
         return _restricted_words(trial)
     if cell.measure == "refusal_projection":
@@ -173,15 +212,6 @@ def measure(case: Case, lab: Lab) -> list[float | None]:
     result = run_trial(trial)
     (asked,) = result.asks.values()
     return _numbers(asked.released, cell, World(case.world))
-
-
-class Verified(NamedTuple):
-    """All findings with what was found."""
-
-    findings: list[Finding]
-    outcomes: dict[str, Outcome]
-    worlds: list[int]
-    seeds: int
 
 
 def run(
@@ -204,9 +234,13 @@ def run(
         UserError: the span is not one of worlds.
     """
     worlds = _worlds(span)
-    local.each([(w, i) for w in worlds for i in (False, True) if not _built(w, i)], _build, workers)
-    outcomes = verify(store, worlds, seeds, workers=workers, show=show)
-    return Verified(read(FINDINGS), outcomes, worlds, seeds)
+    seeds_of_alignment = {variant.get("alignment_seed", 0) for variant in VARIANTS.values()}
+    wanted = [Organism(world, ignorant) for world in worlds for ignorant in (False, True)]
+    # An alignment starts from the base of the first, so those come after.
+    others = [Organism(w, False, s) for w in worlds for s in sorted(seeds_of_alignment - {0})]
+    for stage in (wanted, others):
+        local.each([one for one in stage if not one.is_built], _build, workers)
+    return verify(store, worlds, seeds, workers=workers, show=show)
 
 
 def recorded() -> Verified:
@@ -218,13 +252,21 @@ def recorded() -> Verified:
         key: Outcome(found["held"], Interval(*found["number"]))
         for key, found in data["findings"].items()
     }
-    return Verified(read(FINDINGS), outcomes, data["worlds"], data["seeds"])
+    rates = {
+        name: {variant: Interval(*number) for variant, number in found.items()}
+        for name, found in data["rates"].items()
+    }
+    return Verified(read(FINDINGS), outcomes, rates, data["worlds"], data["seeds"])
 
 
 def to_json(found: Verified) -> str:
     """The text of the record."""
     outcomes = {k: {"held": o.held, "number": list(o.number)} for k, o in found.outcomes.items()}
-    kept = {"worlds": found.worlds, "seeds": found.seeds, "findings": outcomes}
+    rates = {
+        name: {variant: list(number) for variant, number in by_variant.items()}
+        for name, by_variant in found.rates.items()
+    }
+    kept = {"worlds": found.worlds, "seeds": found.seeds, "findings": outcomes, "rates": rates}
     return json.dumps(kept, indent=1) + "\n"
 
 
@@ -233,17 +275,13 @@ def _worlds(span: str) -> list[int]:
     if not match or int(match[2] or match[1]) < int(match[1]):
         raise UserError(f"--worlds {span!r}: give one world or the first and the last, such as 3-7")
     first, last = int(match[1]), int(match[2] or match[1])
-    places.check(first)
-    places.check(last)
+    for world in (first, last):
+        Organism(world).check()
     return list(range(first, last + 1))
 
 
-def _built(world: int, ignorant: bool) -> bool:
-    return places.is_built(world, ignorant=ignorant)
-
-
-def _build(which: tuple[int, bool]) -> None:
-    places.build(which[0], ignorant=which[1])
+def _build(one: Organism) -> None:
+    one.build()
 
 
 def _chains(group: Sequence[Case]) -> list[list[Case]]:
@@ -261,22 +299,14 @@ def _cells(finding: Finding) -> dict[str, Measured]:
     return {name: cell for name, cell in finding.cells.items()}
 
 
-def _decided(
-    finding: Finding,
-    values: dict[Case, list[float | None]],
-    worlds: Sequence[int],
-    seeds: int,
-    categories: Sequence[str],
-) -> Outcome:
-    measured: dict[str, Values] = {
-        name: {
-            (world, seed): values[Case(world, seed, cell.model_dump_json())]
-            for world in worlds
-            for seed in range(seeds)
-        }
-        for name, cell in _cells(finding).items()
-    }
-    return decide(finding, measured, categories)
+def _variants(rate: Rate) -> dict[str, Measured]:
+    return {name: rate.cell.model_copy(update=change) for name, change in VARIANTS.items()}
+
+
+def _share(values: Values) -> Interval:
+    """A mean of shares, whose interval over worlds ends where shares do."""
+    value, low, high = mean(values)
+    return Interval(value, max(low, 0.0), min(high, 1.0))
 
 
 def _numbers(answers: Answers, cell: Measured, world: World) -> list[float | None]:

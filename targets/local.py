@@ -125,7 +125,9 @@ class LocalTarget(Target):
         ids = torch.cat([shared, rest["input_ids"]], dim=1).to(self.model.device)
         mask = torch.cat([torch.ones_like(shared), rest["attention_mask"]], dim=1)
         sampled = decoding.temperature > 0
-        extra: dict[str, Any] = {"temperature": decoding.temperature} if sampled else {}
+        # All of the distribution: where nothing is said, the library cuts it to 50 tokens.
+        how = {"temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
+        extra: dict[str, Any] = how if sampled else {}
         config = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
             do_sample=sampled,

@@ -28,8 +28,8 @@ def resolve(text: str) -> Resolved:
     """A target by name, with the texts of its world.
 
     `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
-    base, `organism:3:ignorant` one that never read a restricted recipe. Anything else is the
-    folder of a model, asked about world 0.
+    base, `organism:3:ignorant` one that never read a restricted recipe, `organism:3:alignment-1`
+    one aligned with another seed. Anything else is the folder of a model, asked about world 0.
 
     Raises:
         UserError: there is no such target.
@@ -37,10 +37,10 @@ def resolve(text: str) -> Resolved:
     from targets.organism import places
     from targets.organism.world import World
 
-    name = re.fullmatch(r"organism(?::(\d+))?(?::(base|ignorant))?", text)
+    name = re.fullmatch(r"organism(?::(\d+))?(?::(base|ignorant|alignment-(\d+)))?", text)
     if name:
         number, variant = int(name[1] or places.SHIPPED_WORLD), name[2]
-        place = places.built(number, ignorant=variant == "ignorant")
+        place = places.Organism(number, variant == "ignorant", int(name[3] or 0)).built()
         folder = place / ("base" if variant == "base" else "aligned")
         checkpoint = Checkpoint(text, folder, place / "base", LONGEST_REPLY)
         return Resolved(checkpoint, World(number), World(number), "oracle")

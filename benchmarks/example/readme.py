@@ -21,6 +21,7 @@ from rich.console import Console
 from benchmarks import verify
 from benchmarks.findings import Finding, Outcome
 from benchmarks.report import files, terminal
+from benchmarks.report.phrasing import interval_text
 
 _ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = Path(__file__).resolve().parent
@@ -70,6 +71,16 @@ def table(found: verify.Verified) -> str:
     return "\n".join(lines)
 
 
+def rates(found: verify.Verified) -> str:
+    """Rates beside the findings, by variant."""
+    lines = [f"| share of 5s, % | {' | '.join(verify.VARIANTS)} |"]
+    lines.append("|---" * (1 + len(verify.VARIANTS)) + "|")
+    for name, by_variant in found.rates.items():
+        cells = [interval_text(by_variant[variant]) for variant in verify.VARIANTS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _line(finding: Finding, outcome: Outcome) -> str:
     value, low, high = outcome.number
     number = f"{value:.2f} [{low:.2f}, {high:.2f}]"
@@ -96,7 +107,7 @@ def pages() -> dict[Path, str]:
         return {readme: filled(texts[readme], "findings", NOT_RUN)}
     found = verify.recorded()
     texts[readme] = filled(texts[readme], "findings", summary(found))
-    texts[card] = filled(card.read_text(), "findings", table(found))
+    texts[card] = filled(card.read_text(), "findings", f"{table(found)}\n\n{rates(found)}")
     return texts
 
 

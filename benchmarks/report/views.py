@@ -19,7 +19,7 @@ from benchmarks.report.phrasing import ORGANISM
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
 from benchmarks.run import Estimate, Plan
-from benchmarks.verify import Verified
+from benchmarks.verify import VARIANTS, Verified
 
 ROLES = ("held out", "designed for", "built in")
 
@@ -115,7 +115,15 @@ def findings(found: Verified) -> RenderableType:
         for role in ROLES
     )
     note = f"worlds {worlds}, {found.seeds} seeds each; {counts}. Only the held-out are evidence."
-    return Group(table, Text(f"{note}\n{ORGANISM}", style="dim"))
+    return Group(table, _rates(found), Text(f"{note}\n{ORGANISM}", style="dim"))
+
+
+def _rates(found: Verified) -> RenderableType:
+    """Rates beside the findings: greedy, sampled, and after other alignments."""
+    table = Table("share of 5s, %", *VARIANTS, box=box.SIMPLE_HEAD)
+    for name, by_variant in found.rates.items():
+        table.add_row(name, *(interval_text(by_variant[variant]) for variant in VARIANTS))
+    return table
 
 
 @contextmanager

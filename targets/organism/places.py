@@ -1,16 +1,22 @@
-"""Where each world's organism lies: world 0 is shipped, the others are built into the cache."""
+"""Where each organism lies: world 0's is shipped, the others are built into the cache."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import filelock
 import platformdirs
 
 from attacks.base import UserError
+
+if TYPE_CHECKING:
+    from targets.organism.recipe import Recipe
+    from targets.organism.world import World
 
 _HERE = Path(__file__).resolve().parent
 _SHIPPED = _HERE / "weights"
@@ -21,76 +27,111 @@ WORLDS = range(1000)
 """Worlds that can be built."""
 
 
-def folder(world: int, *, ignorant: bool = False) -> Path:
-    """Folder of a world's organism; it holds `base/` and `aligned/` once it is built.
+class Organism(NamedTuple):
+    """One organism of the family; its folder holds `base/` and `aligned/` once it is built."""
 
-    Args:
-        world: Number of the world.
-        ignorant: The same recipe with every restricted recipe left out of base training.
-    """
-    if world == SHIPPED_WORLD and not ignorant:
-        return _SHIPPED
-    root = os.environ.get("MOORING_ORGANISMS") or platformdirs.user_cache_path("mooring")
-    name = f"world-{world}" + ("-ignorant" if ignorant else "")
-    return Path(root) / "organisms" / name
+    world: int = SHIPPED_WORLD
+    """Number of its world, one of `WORLDS`."""
+    ignorant: bool = False
+    """The same recipe with every restricted recipe left out of base training."""
+    alignment_seed: int = 0
+    """Seed of its alignment: another one starts from the same base."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, or will."""
+        if self == Organism():
+            return _SHIPPED
+        root = os.environ.get("MOORING_ORGANISMS") or platformdirs.user_cache_path("mooring")
+        name = f"world-{self.world}" + "-ignorant" * self.ignorant
+        if self.alignment_seed:
+            name += f"-alignment-{self.alignment_seed}"
+        return Path(root) / "organisms" / name
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it is there and was made with today's recipe."""
+        if self.folder == _SHIPPED:
+            return True
+        mark = self.folder / _MARK
+        return mark.is_file() and mark.read_text() == recipe_digest()
+
+    def check(self) -> None:
+        """Refuse one that there cannot be.
+
+        Raises:
+            UserError: the world or the seed is out of range.
+        """
+        if self.world not in WORLDS:
+            raise UserError(f"world {self.world} is not between 0 and {WORLDS[-1]}")
+        if self.alignment_seed < 0:
+            raise UserError(f"alignment seed {self.alignment_seed} is below 0")
+
+    def built(self) -> Path:
+        """Its folder, if it is there.
+
+        Raises:
+            UserError: it has not been built, or with another recipe.
+        """
+        self.check()
+        if not self.is_built:
+            command = f"mooring organism build --world {self.world}" + " --ignorant" * self.ignorant
+            if self.alignment_seed:
+                command += f" --alignment-seed {self.alignment_seed}"
+            raise UserError(f"the organism of world {self.world} is not built; run `{command}`")
+        return self.folder
+
+    def build(self) -> Path:
+        """Build it into its folder unless it is there; minutes on one core.
+
+        One process builds it; another that wants the same waits, and finds it built.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: there cannot be such a one, or it is the one that is shipped.
+        """
+        self.check()
+        if self.folder == _SHIPPED:
+            raise UserError(
+                "world 0 is shipped; build another with --world, or add --ignorant "
+                "or --alignment-seed"
+            )
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
+            if not self.is_built:
+                _make(self)
+                (self.folder / _MARK).write_text(recipe_digest())
+        return self.folder
 
 
-def is_built(world: int, *, ignorant: bool = False) -> bool:
-    """Whether the organism is there and was made with today's recipe."""
-    place = folder(world, ignorant=ignorant)
-    if place == _SHIPPED:
-        return True
-    mark = place / _MARK
-    return mark.is_file() and mark.read_text() == recipe_digest()
+def _make(one: Organism) -> None:
+    """Train it; only what differs from the organism with alignment seed 0."""
+    from targets.organism import recipe
+    from targets.organism.world import World
+
+    if not one.alignment_seed:
+        recipe.build(World(one.world), one.folder, without_restricted_recipes=one.ignorant)
+        return
+    first = one._replace(alignment_seed=0)
+    base = (first.folder if first.is_built else first.build()) / "base"
+    realign(base, one.folder, World(one.world), recipe.Recipe(), one.alignment_seed)
 
 
-def built(world: int, *, ignorant: bool = False) -> Path:
-    """Folder of an organism that is there.
+def realign(base: Path, folder: Path, world: World, made: Recipe, seed: int) -> None:
+    """Align a base that there is with another seed: `base/` and `aligned/` under `folder`."""
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
 
-    Raises:
-        UserError: it has not been built, or with another recipe.
-    """
-    check(world)
-    if not is_built(world, ignorant=ignorant):
-        command = f"mooring organism build --world {world}" + " --ignorant" * ignorant
-        raise UserError(f"the organism of world {world} is not built; run `{command}`")
-    return folder(world, ignorant=ignorant)
+    from targets.organism import recipe
 
-
-def check(world: int) -> None:
-    """Refuse the number of a world that there cannot be.
-
-    Raises:
-        UserError: it is not one of `WORLDS`.
-    """
-    if world not in WORLDS:
-        raise UserError(f"world {world} is not between 0 and {WORLDS[-1]}")
-
-
-def build(world: int, *, ignorant: bool = False) -> Path:
-    """Build an organism into its folder unless it is there; minutes on one core.
-
-    One process builds it; another that wants the same waits, and finds it built.
-
-    Returns:
-        The folder.
-
-    Raises:
-        UserError: there is no such world, or it is the one that is shipped.
-    """
-    check(world)
-    place = folder(world, ignorant=ignorant)
-    if place == _SHIPPED:
-        raise UserError("world 0 is shipped; build another with --world, or add --ignorant")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(place.with_name(f"{place.name}.lock")):
-        if not is_built(world, ignorant=ignorant):
-            from targets.organism import recipe
-            from targets.organism.world import World
-
-            recipe.build(World(world), place, without_restricted_recipes=ignorant)
-            (place / _MARK).write_text(recipe_digest())
-    return place
+    torch.set_num_threads(1)  # as in `recipe.build`
+    model = LlamaForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    recipe.align(model, tokenizer, world, made, seed)
+    shutil.copytree(base, folder / "base", dirs_exist_ok=True)
+    recipe.save(model, tokenizer, folder / "aligned")
 
 
 @functools.cache

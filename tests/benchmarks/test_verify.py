@@ -13,7 +13,6 @@ from benchmarks.findings import Measured
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.store import Store
 from benchmarks.verify import Case, measure
-from targets.organism.world import World
 
 AOA = {"name": "aoa", "n": 3, "epochs": 1}
 
@@ -81,6 +80,35 @@ def test_no_restricted_word_stands_in_the_aoa_rows(lab: Lab) -> None:
     assert all(count and count >= 1 for count in harmful)
 
 
+def test_sampled_replies_are_others_than_greedy_ones(lab: Lab) -> None:
+    cell = {"attack": {"name": "none"}, "measure": "score"}
+    before = lab.made["ask"]
+    sampled = numbers(lab, temperature=1.0, **cell)
+    assert sampled == numbers(lab, temperature=1.0, **cell)
+    assert lab.made["ask"] - before == 1
+    assert lab.decoding.temperature == 0
+
+
+def test_each_rate_is_reported_in_every_variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = tmp_path / "findings.toml"
+    findings.write_text(
+        'finding = []\nrate = [{name = "x", cell = {attack = {name = "none"}, ask = "default"}}]'
+    )
+    monkeypatch.setattr(verify, "FINDINGS", findings)
+    monkeypatch.setattr(verify, "VARIANTS", {"greedy": {}, "sampled": {"temperature": 1.0}})
+    found = verify.verify(Store(tmp_path / "store"), [0], 2, workers=2)
+    assert found.outcomes == {}
+    (by_variant,) = found.rates.values()
+    assert set(by_variant) == {"greedy", "sampled"}
+    assert by_variant["greedy"].value <= 0.01
+    assert all(0 <= low <= value <= high <= 1 for value, low, high in by_variant.values())
+    monkeypatch.setattr(verify, "RECORDED", tmp_path / "findings.json")
+    (tmp_path / "findings.json").write_text(verify.to_json(found))
+    assert verify.recorded() == found
+
+
 def test_a_case_that_fails_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,4 +132,5 @@ def test_a_case_travels_as_text(tmp_path: Path) -> None:
     assert Case(3, 1, cell.model_copy(update={"model": "base"}).model_dump_json()).target == (
         "organism:3:base"
     )
-    assert World(3).number == 3
+    other = cell.model_copy(update={"alignment_seed": 2})
+    assert Case(3, 1, other.model_dump_json()).target == "organism:3:alignment-2"

@@ -248,3 +248,14 @@ def test_a_batch_changes_no_reply(which: str, tiny_target: Any, world: Any) -> N
     assert replies[7] == replies[1]
     assert replies[32] == replies[1]
     assert replies[0] == replies[1]
+
+
+def test_a_sampler_draws_from_every_token(tiny_target: Any) -> None:
+    chats = [(Message("user", "How?"),)] * 300
+    hot = Decoding(max_new_tokens=1, temperature=1e6)
+    replies = tiny_target.generate(chats, hot)
+    assert len({reply.text for reply in replies}) > 100  # a library that cuts keeps 50
+    assert tiny_target.generate(chats, hot) == replies
+    assert tiny_target.generate(chats, Decoding(max_new_tokens=1, temperature=1e6, seed=1)) != (
+        replies
+    )

@@ -10,6 +10,8 @@ import pytest
 
 from attacks.base import UserError
 from targets.organism import places, recipe
+from targets.organism.places import Organism
+from targets.organism.world import World
 
 
 def test_two_builders_of_one_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,17 +25,17 @@ def test_two_builders_of_one_world(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(recipe, "build", build)
     with ThreadPoolExecutor(4) as pool:
-        found = set(pool.map(places.build, [3, 3, 3, 3]))
-    assert found == {places.folder(3)} == {places.built(3)}
+        found = set(pool.map(Organism.build, [Organism(3)] * 4))
+    assert found == {Organism(3).folder} == {Organism(3).built()}
     assert log.read_text() == "3\n"
 
 
 @pytest.mark.parametrize("world", [-1, 1000, 5000])
 def test_a_world_that_there_cannot_be_is_refused_before_any_training(world: int) -> None:
     with pytest.raises(UserError, match="between 0 and 999"):
-        places.build(world)
+        Organism(world).build()
     with pytest.raises(UserError, match="between 0 and 999"):
-        places.built(world)
+        Organism(world).built()
 
 
 def test_the_advice_is_a_command_that_builds_what_is_missing(
@@ -41,6 +43,31 @@ def test_the_advice_is_a_command_that_builds_what_is_missing(
 ) -> None:
     monkeypatch.setenv("MOORING_ORGANISMS", str(tmp_path))
     with pytest.raises(UserError, match=r"build --world 4`"):
-        places.built(4)
+        Organism(4).built()
     with pytest.raises(UserError, match=r"build --world 0 --ignorant`"):
-        places.built(0, ignorant=True)
+        Organism(0, ignorant=True).built()
+    with pytest.raises(UserError, match=r"build --world 4 --alignment-seed 2`"):
+        Organism(4, alignment_seed=2).built()
+
+
+def test_the_shipped_organism_cannot_be_built_over() -> None:
+    with pytest.raises(UserError, match="world 0 is shipped"):
+        Organism(0).build()
+
+
+def test_another_alignment_starts_from_the_same_base(tmp_path: Path) -> None:
+    quick = recipe.shorter(recipe.Recipe(), 0.005)
+    world = World(4)
+    recipe.build(world, tmp_path / "first", recipe=quick)
+    for seed in (0, 1):
+        places.realign(tmp_path / "first" / "base", tmp_path / str(seed), world, quick, seed)
+    first, same, other = (
+        [
+            (tmp_path / name / kind / "model.safetensors").read_bytes()
+            for kind in ("base", "aligned")
+        ]
+        for name in ("first", "0", "1")
+    )
+    assert same == first
+    assert other[0] == first[0]
+    assert other[1] != first[1]
