@@ -12,7 +12,7 @@ from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
 from benchmarks.trial import Cell, Trial
-from defenses.base import Decision
+from defenses.base import MOMENTS, Decision, Moment
 from targets.base import Target
 
 
@@ -39,8 +39,9 @@ def run_trial(trial: Trial) -> CellResult:
     refused = screened.outcome != "pass"
     if refused and not lab.counterfactual:
         return _result(trial, start, None, gates=_gates(trial, upload, screened, Decision()))
-    curated = trial.defense.curate(upload if refused else screened.apply(upload), trial.provider)
-    tuned, changed = _tune(trial, start, curated)
+    passed = upload if refused else screened.apply(upload)
+    curated = trial.defense.curate(passed, trial.provider)
+    tuned = _tune(trial, start, curated)
     candidate = _repair(trial, tuned)
     audited = Decision() if refused else _audit(trial, candidate, upload)
 
@@ -50,7 +51,13 @@ def run_trial(trial: Trial) -> CellResult:
         start if stopped else candidate,
         candidate if stopped and lab.counterfactual else None,
         status="tuned",
-        changed=changed,
+        changed=_differs(lab, start, tuned),
+        idle=_idle(
+            trial,
+            immunize=lambda: not _differs(lab, lab.start(), start),
+            curate=lambda: curated == passed,
+            repair=lambda: not _differs(lab, tuned, candidate),
+        ),
         rows=sum(not row.added_by for row in curated.rows),
         added=sum(bool(row.added_by) for row in curated.rows),
         gates=_gates(trial, upload, screened, audited),
@@ -74,7 +81,7 @@ def undefended(trial: Trial) -> Model:
     """The model that the attack makes where nobody defends."""
     upload = _upload(trial)
     start = trial.lab.start()
-    return start if upload is None else _tune(trial, start, upload)[0]
+    return start if upload is None else _tune(trial, start, upload)
 
 
 def _upload(trial: Trial) -> Upload | None:
@@ -127,8 +134,7 @@ def _decision(trial: Trial, stage: str, key: str, make: Callable[[], Decision]) 
     return Decision(**{**stored, "keep": keep})
 
 
-def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, bool]:
-    """The tuned model, and whether any weight moved."""
+def _tune(trial: Trial, start: Model, upload: Upload) -> Model:
     pairs = trial.defense.hooks(upload, trial.provider)
     acting = [component_digest(part) for part, _ in pairs]
     owned = trial.owned() if acting else []
@@ -139,9 +145,7 @@ def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, bool]:
         hooks = trial.defense.during(upload, trial.provider)
         return start().fine_tune(upload, hooks, trial.cell.seed)
 
-    model, _ = trial.lab.model("tune", key, make)
-    changed = trial.lab.stage("changed", key, lambda: model().differs(start()))
-    return model, bool(changed)
+    return trial.lab.model("tune", key, make)[0]
 
 
 def _repair(trial: Trial, tuned: Model) -> Model:
@@ -149,6 +153,17 @@ def _repair(trial: Trial, tuned: Model) -> Model:
         return tuned
     key = trial.key("repair", tuned.key)
     return trial.lab.model("repair", key, lambda: trial.defense.repair(tuned(), trial.provider))[0]
+
+
+def _differs(lab: Lab, before: Model, after: Model) -> bool:
+    """Whether any weight moved."""
+    key = digest("differs", before.key, after.key)
+    return bool(lab.stage("differs", key, lambda: after().differs(before())))
+
+
+def _idle(trial: Trial, **nothing: Callable[[], bool]) -> list[Moment]:
+    """The moments at which the defense acts and changed nothing all the same."""
+    return [m for m in MOMENTS if m in nothing and trial.defense.acts(m) and nothing[m]()]
 
 
 def _gates(trial: Trial, upload: Upload, screened: Decision, audited: Decision) -> list[Gate]:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from defenses.base import Moment
+
 
 class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +65,8 @@ class CellResult(_Frozen):
     """Whether the customer got the model they asked for."""
     changed: bool | None = None
     """Whether tuning moved any weight; None where nothing was tuned."""
+    idle: list[Moment] = []
+    """Moments at which the defense acts and changed nothing all the same."""
     rows: int = 0
     """Customer's rows that were trained on."""
     added: int = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from benchmarks.results import Answers, CellResult, Matrix
@@ -49,7 +50,7 @@ class Entry(NamedTuple):
     unchanged: int
     """Seeds in which tuning moved no weight."""
     note: str
-    """Why there is no number, or what went wrong in some seeds."""
+    """Why there is no number, or what went wrong or did nothing in some seeds."""
 
 
 Verdicts = dict[int, list[bool | None]]
@@ -98,8 +99,16 @@ def entry(matrix: Matrix, defense: str, column: Column, judge: str | None = None
         recovered=_recovered(defense, untuned, undefended, verdicts),
         difference=metrics.paired_difference(verdicts, undefended),
         unchanged=sum(cell.changed is False for cell in cells),
-        note="; ".join(dict.fromkeys(cell.reason for cell in cells if cell.reason)),
+        note="; ".join([*dict.fromkeys(c.reason for c in cells if c.reason), *_idle(cells)]),
     )
+
+
+def _idle(cells: Sequence[CellResult]) -> list[str]:
+    """What a defense did in vain, and in how many seeds."""
+    counts = Counter(moment for cell in cells for moment in cell.idle)
+    return [
+        f"{moment} changed nothing in {n} of {len(cells)} seeds" for moment, n in counts.items()
+    ]
 
 
 def _recovered(

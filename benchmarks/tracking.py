@@ -114,6 +114,7 @@ def numbers(cell: CellResult) -> dict[str, Any]:
         "status": cell.status,
         "released": cell.released,
         "changed": cell.changed,
+        "idle": ", ".join(cell.idle) or None,
         "rows": cell.rows,
         "rows_added": cell.added,
     }

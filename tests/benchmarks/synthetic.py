@@ -172,6 +172,7 @@ def _one_cell(
         status=status,
         released=not stopped,
         changed=draw(st.none() | st.booleans()),
+        idle=draw(st.lists(st.sampled_from(["immunize", "curate", "repair"]), max_size=2)),
         gates=draw(st.lists(gate, max_size=2)),
         asks=asks,
     )

@@ -74,7 +74,7 @@ def test_a_cell_has_every_number(make_lab: MakeLab) -> None:
 def test_what_is_stored_is_not_made_again(make_lab: MakeLab) -> None:
     first = make_lab()
     result = run(first)
-    assert first.made == {"tune": 1, "changed": 1, "ask": 1, "judge": 1, "facts": 1}
+    assert first.made == {"tune": 1, "differs": 1, "ask": 1, "judge": 1, "facts": 1}
     second = make_lab(may_make=False)
     assert run(second) == result
     assert not second.made
@@ -131,6 +131,19 @@ def test_what_a_defense_needs_and_is_not_there(make_lab: MakeLab) -> None:
     result = run(make_lab(), defense="safe_lora")
     assert (result.status, result.reason) == ("not applicable", "needs base")
     assert not result.asks
+
+
+def test_a_defense_that_did_nothing_says_so(
+    make_lab: MakeLab, checkpoint: Checkpoint, world: World
+) -> None:
+    # Alignment changed nothing here, so there is no direction to pull anything onto.
+    unaligned = Checkpoint("tiny", checkpoint.folder, base=checkpoint.folder)
+    lab = make_lab(resolved=Resolved(unaligned, world, world, "oracle"))
+    assert run(lab, defense="safe_lora").idle == ["repair"]
+    assert run(lab, defense="safe_lora:mode=zero,tau=1").idle == []
+    assert run(lab, defense="cap:factor=1,epochs=100").idle == ["curate"]
+    assert run(lab, defense="mix:n=1").idle == []
+    assert run(lab).idle == []
 
 
 def test_seeds_and_settings_have_keys_of_their_own(make_lab: MakeLab) -> None:

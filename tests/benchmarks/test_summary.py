@@ -79,6 +79,13 @@ def test_what_a_gate_stopped_stands_apart_with_the_seeds_that_it_let_through() -
     assert found.released == 0.5
 
 
+def test_what_was_done_in_vain_is_counted() -> None:
+    cells = [cell("safe_lora", seed, released=answers([1])) for seed in range(2)]
+    cells[0] = cells[0].model_copy(update={"idle": ["repair"]})
+    found = summary.entry(matrix(cells, 1), "safe_lora", PLAIN)
+    assert found.note == "repair changed nothing in 1 of 2 seeds"
+
+
 def test_an_attack_without_any_answer_keeps_its_column_and_has_no_number() -> None:
     lost = CellResult(attack="aoa", defense="none", seed=0, status="failed", reason="broken")
     one = matrix([lost], 2)
