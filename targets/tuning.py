@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -55,9 +56,7 @@ def tune(
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
     limit = getattr(model.config, "max_position_embeddings", None)
     examples = [_example(tokenizer, row, limit) for row in upload.rows]
-    with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, warnings.catch_warnings():
-        # TRL and transformers disagree on the name of an option until transformers 6.
-        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, _renamed_option():
         trainer = _Trainer(
             tuned, tokenizer, examples, upload, plan, composed, _config(upload, plan, seed, scratch)
         )
@@ -86,6 +85,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> l
     return list(ids)
 
 
+@contextmanager
+def _renamed_option() -> Iterator[None]:
+    """PEFT, TRL and transformers disagree on the name of an option until transformers 6."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+        yield
+
+
 def twin(model: PreTrainedModel) -> PreTrainedModel:
     """A copy with weights of its own."""
     # Not deepcopy: TRL replaces `forward` by a closure, and a copy of one would still compute
@@ -110,7 +117,8 @@ def _trainable(model: PreTrainedModel, settings: Settings) -> PreTrainedModel | 
         target_modules=["q_proj", "v_proj"],
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(tuned, lora)
+    with _renamed_option():
+        return get_peft_model(tuned, lora)
 
 
 def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) -> dict[str, Any]:

@@ -108,6 +108,9 @@ class Organism(NamedTuple):
 
 def _make(one: Organism) -> None:
     """Train it; only what differs from the organism with alignment seed 0."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     from targets.organism import recipe
     from targets.organism.world import World
 
