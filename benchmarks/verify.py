@@ -214,33 +214,43 @@ def measure(case: Case, lab: Lab) -> list[float | None]:
     return _numbers(asked.released, cell, World(case.world))
 
 
-def run(
-    span: str,
-    seeds: int,
-    store: Store,
+def build_missing(
+    worlds: Sequence[int],
     workers: int | None,
-    show: Callable[[int, int], None],
-) -> Verified:
-    """Build what worlds are missing, measure every finding in them.
+    show: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Build the organisms that `verify` needs in these worlds and that are not there.
 
     Args:
-        span: First and last world, `3-7`, or one.
-        seeds: Attack seeds in each world.
-        store: Where stages are kept.
+        worlds: Numbers of worlds.
         workers: Processes; one a core by default.
-        show: Told how many cases are done, and of how many.
+        show: Told how many are built, and of how many.
+    """
+    seeds = {variant.get("alignment_seed", 0) for variant in VARIANTS.values()} - {0}
+    firsts = [Organism(world, ignorant) for ignorant in (False, True) for world in worlds]
+    others = [Organism(world, False, seed) for world in worlds for seed in sorted(seeds)]
+    # Another alignment starts from the base of the first, so those come after.
+    stages = [[one for one in stage if not one.is_built] for stage in (firsts, others)]
+    before, total = 0, sum(map(len, stages))
+    for stage in stages:
+        for done in local.each(stage, _build, workers):
+            show(before + done, total)
+        before += len(stage)
+
+
+def worlds_of(span: str) -> list[int]:
+    """The worlds of `3-7`, or of `3`.
 
     Raises:
         UserError: the span is not one of worlds.
     """
-    worlds = _worlds(span)
-    seeds_of_alignment = {variant.get("alignment_seed", 0) for variant in VARIANTS.values()}
-    wanted = [Organism(world, ignorant) for world in worlds for ignorant in (False, True)]
-    # An alignment starts from the base of the first, so those come after.
-    others = [Organism(w, False, s) for w in worlds for s in sorted(seeds_of_alignment - {0})]
-    for stage in (wanted, others):
-        local.each([one for one in stage if not one.is_built], _build, workers)
-    return verify(store, worlds, seeds, workers=workers, show=show)
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", span)
+    if not match or int(match[2] or match[1]) < int(match[1]):
+        raise UserError(f"--worlds {span!r}: give one world or the first and the last, such as 3-7")
+    first, last = int(match[1]), int(match[2] or match[1])
+    for world in (first, last):
+        Organism(world).check()
+    return list(range(first, last + 1))
 
 
 def recorded() -> Verified:
@@ -268,16 +278,6 @@ def to_json(found: Verified) -> str:
     }
     kept = {"worlds": found.worlds, "seeds": found.seeds, "findings": outcomes, "rates": rates}
     return json.dumps(kept, indent=1) + "\n"
-
-
-def _worlds(span: str) -> list[int]:
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", span)
-    if not match or int(match[2] or match[1]) < int(match[1]):
-        raise UserError(f"--worlds {span!r}: give one world or the first and the last, such as 3-7")
-    first, last = int(match[1]), int(match[2] or match[1])
-    for world in (first, last):
-        Organism(world).check()
-    return list(range(first, last + 1))
 
 
 def _build(one: Organism) -> None:

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +106,8 @@ def run(
             process.terminate()
 
 
-def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> None:
-    """Do something without a lab for every item, in worker processes.
+def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> Iterator[int]:
+    """Do something without a lab for every item, in worker processes; how many are done.
 
     Raises:
         WorkerDied: a worker was killed.
@@ -117,7 +117,8 @@ def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | Non
         context = multiprocessing.get_context("spawn")
         try:
             with ProcessPoolExecutor(workers(asked, len(items)), context) as pool:
-                list(pool.map(work, items))
+                for done, _ in enumerate(as_completed([pool.submit(work, i) for i in items]), 1):
+                    yield done
         except BrokenProcessPool as error:
             raise WorkerDied from error
 
