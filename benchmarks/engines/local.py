@@ -131,6 +131,8 @@ def _open(settings: LabSettings) -> None:
     # Ctrl-C is the parent's to handle, so that a stage is never cut while it is being kept.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # The parent alone logs to W&B; transformers would announce the mode once a worker.
+    os.environ["WANDB_MODE"] = "disabled"
     global _lab
     _lab = open_lab(settings, may_make=True)
 

@@ -51,7 +51,7 @@ def test_latex_of_a_command_prints_it() -> None:
     assert tables.escape_latex(r"\input{/etc}%") == r"\textbackslash{}input\{/etc\}\%"
 
 
-@settings(deadline=None)  # computes bootstraps
+@settings(deadline=None)
 @given(matrices())
 def test_csv_has_every_entry_and_no_formula(matrix: Matrix) -> None:
     made = sheet.make(matrix)
@@ -68,7 +68,7 @@ def test_csv_has_every_entry_and_no_formula(matrix: Matrix) -> None:
                 assert float(text) == record[name]
 
 
-@settings(deadline=None)  # computes bootstraps
+@settings(deadline=None)
 @given(matrices())
 def test_a_number_stands_only_where_there_are_verdicts(matrix: Matrix) -> None:
     for record in sheet.make(matrix).records():
