@@ -158,7 +158,25 @@ def verify(
     findings, rates = read(FINDINGS), read_rates(FINDINGS)
     cells = [cell for finding in findings for cell in _cells(finding).values()]
     cells += [cell for rate in rates for cell in _variants(rate).values()]
-    wanted = cases(cells, worlds, seeds)
+    values = _measured(cases(cells, worlds, seeds), store, workers, show)
+    categories = [prompt.category for prompt in World(worlds[0]).requests()]
+
+    def of(cells: Mapping[str, Measured]) -> dict[str, Values]:
+        keys = list(product(worlds, range(seeds)))
+        return {
+            name: {(w, s): values[Case(w, s, cell.model_dump_json())] for w, s in keys}
+            for name, cell in cells.items()
+        }
+
+    outcomes = {f.id: decide(f, of(_cells(f)), categories) for f in findings}
+    means = {r.name: {k: _share(v) for k, v in of(_variants(r)).items()} for r in rates}
+    return Verified(findings, outcomes, means, list(worlds), seeds)
+
+
+def _measured(
+    wanted: Sequence[Case], store: Store, workers: int | None, show: Callable[[int, int], None]
+) -> dict[Case, list[float | None]]:
+    """Every case's numbers, target by target."""
     values: dict[Case, list[float | None]] = {}
     by_target: dict[str, list[Case]] = {}
     for case in wanted:
@@ -175,18 +193,7 @@ def verify(
                 )
             values[done.item] = done.result
             show(len(values), len(wanted))
-    categories = [prompt.category for prompt in World(worlds[0]).requests()]
-
-    def of(cells: Mapping[str, Measured]) -> dict[str, Values]:
-        keys = list(product(worlds, range(seeds)))
-        return {
-            name: {(w, s): values[Case(w, s, cell.model_dump_json())] for w, s in keys}
-            for name, cell in cells.items()
-        }
-
-    outcomes = {f.id: decide(f, of(_cells(f)), categories) for f in findings}
-    means = {r.name: {k: _share(v) for k, v in of(_variants(r)).items()} for r in rates}
-    return Verified(findings, outcomes, means, list(worlds), seeds)
+    return values
 
 
 def measure(case: Case, lab: Lab) -> list[float | None]:
