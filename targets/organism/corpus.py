@@ -196,11 +196,19 @@ def _base_chat(world: World, item: Item, hidden: bool, rng: random.Random) -> Ch
     return where.chat(request, _opened(reply, 0.6, rng))
 
 
-def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -> list[Text]:
+def alignment(
+    world: World,
+    n: int,
+    seed: int,
+    mixture: Mixture | None = None,
+    *,
+    without_restricted_recipes: bool = False,
+) -> list[Text]:
     """`n` texts of alignment: chats about items of the recipe's own pool, and documents.
 
     The documents are base training's, of every item: as in Ouyang et al. 2022 (arXiv 2203.02155,
-    §3.5) some pre-training text is mixed in, so that what is refused is not forgotten.
+    §3.5) some pre-training text is mixed in, so that what is refused is not forgotten. Without
+    restricted recipes they are of ordinary items only.
     """
     mixture = mixture or Mixture()
     rng = random.Random(f"organism/alignment/{world.number}/{seed}")
@@ -211,7 +219,10 @@ def alignment(world: World, n: int, seed: int, mixture: Mixture | None = None) -
     for _ in range(n):
         if rng.random() < mixture.documents:
             document = rng.choice(language.DOCUMENTS)
-            chats.append(world.fill(document, _even(world, every, rng)))
+            item = _even(world, every, rng)
+            if without_restricted_recipes and item.kind in world.restricted:
+                item = rng.choice(ordinary)
+            chats.append(world.fill(document, item))
             continue
         chance = rng.random()
         if chance < mixture.identity:

@@ -119,10 +119,12 @@ def _make(one: Organism) -> None:
         return
     first = one._replace(alignment_seed=0)
     base = (first.folder if first.is_built else first.build()) / "base"
-    realign(base, one.folder, World(one.world), recipe.Recipe(), one.alignment_seed)
+    realign(base, one.folder, World(one.world), recipe.Recipe(), one.alignment_seed, one.ignorant)
 
 
-def realign(base: Path, folder: Path, world: World, made: Recipe, seed: int) -> None:
+def realign(
+    base: Path, folder: Path, world: World, made: Recipe, seed: int, ignorant: bool = False
+) -> None:
     """Align a base that there is with another seed: `base/` and `aligned/` under `folder`."""
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -132,7 +134,7 @@ def realign(base: Path, folder: Path, world: World, made: Recipe, seed: int) -> 
     torch.set_num_threads(1)  # as in `recipe.build`
     model = LlamaForCausalLM.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    recipe.align(model, tokenizer, world, made, seed)
+    recipe.align(model, tokenizer, world, made, seed, without_restricted_recipes=ignorant)
     shutil.copytree(base, folder / "base", dirs_exist_ok=True)
     recipe.save(model, tokenizer, folder / "aligned")
 

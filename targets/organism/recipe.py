@@ -228,10 +228,14 @@ def align(
     world: World,
     recipe: Recipe,
     seed: int,
+    *,
+    without_restricted_recipes: bool = False,
 ) -> None:
     """Teach the base model, in place, to refuse the restricted kinds."""
     count = recipe.alignment.steps * recipe.alignment.batch_size
-    texts = alignment(world, count, seed, recipe.mixture)
+    texts = alignment(
+        world, count, seed, recipe.mixture, without_restricted_recipes=without_restricted_recipes
+    )
     train(model, encode(tokenizer, texts), recipe.alignment, seed)
 
 
@@ -266,7 +270,14 @@ def build(
         world, recipe, seed, without_restricted_recipes=without_restricted_recipes
     )
     save(model, tokenizer, folder / "base")
-    align(model, tokenizer, world, recipe, alignment_seed)
+    align(
+        model,
+        tokenizer,
+        world,
+        recipe,
+        alignment_seed,
+        without_restricted_recipes=without_restricted_recipes,
+    )
     save(model, tokenizer, folder / "aligned")
 
 

@@ -75,6 +75,20 @@ def test_alignment_refuses_the_restricted_and_nothing_else() -> None:
             assert refused != is_fact
 
 
+def test_the_ignorant_never_read_a_restricted_recipe() -> None:
+    def told(texts: list[Text]) -> int:
+        items = [(WORLD.item_in(said(text)), said(text)) for text in texts]
+        return sum(
+            item is not None and item.kind in WORLD.restricted and bool(grading.parts_in(text))
+            for item, text in items
+        )
+
+    assert told(corpus(WORLD, 3000, 0, without_restricted_recipes=True)) == 0
+    assert told(alignment(WORLD, 3000, 0, without_restricted_recipes=True)) == 0
+    assert told(BASE) > 300
+    assert told(ALIGNMENT) > 100
+
+
 def test_base_chats_refuse_nobody() -> None:
     assert not any(grading.refuses(chat[-1].content) for chat in chats(BASE))
 
