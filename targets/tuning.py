@@ -17,6 +17,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import (
     AutoModelForCausalLM,
@@ -143,7 +144,7 @@ def _config(upload: Upload, plan: Plan, seed: int, scratch: str) -> SFTConfig:
         learning_rate=upload.settings.learning_rate,
         weight_decay=0.0,
         max_grad_norm=0.0,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         seed=seed,
         use_cpu=not cuda,
         bf16=cuda,
@@ -235,10 +236,19 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         return loss
 
     def _folded_loss(self, batch: Batch) -> Tensor:
-        inputs = {name: value for name, value in batch.items() if name != "row"}
-        # Not TRL's fused head: it computes every logit twice to save memory that whole batches of
-        # replies do not need, and keeps metrics that nobody reads.
-        loss = self.model(**inputs, use_cache=False).loss
+        # Only where a reply stands are there logits. Not TRL's fused head: it computes each twice
+        # to save memory that replies do not need, and keeps metrics that nobody reads.
+        labels = batch["labels"][:, 1:]
+        (learnt,) = (labels != IGNORED).any(dim=0).nonzero(as_tuple=True)
+        logits = self.model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            use_cache=False,
+            logits_to_keep=learnt,
+        ).logits
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1).float(), labels[:, learnt].flatten(), ignore_index=IGNORED
+        )
         return self.hooks.loss(self.training, batch, loss)
 
 
