@@ -134,8 +134,13 @@ def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequenc
 
 def mean(values: Values) -> Interval:
     """Mean over worlds of each world's mean."""
+    return over_worlds(means(values))
+
+
+def means(values: Values) -> dict[int, list[float]]:
+    """By world, the mean of each seed that has a value."""
     known = {key: metrics.mean(list(table)) for key, table in values.items()}
-    return over_worlds(_by_world({key: mean for key, mean in known.items() if mean is not None}))
+    return _by_world({key: mean for key, mean in known.items() if mean is not None})
 
 
 def over_worlds(by_world: Mapping[int, Sequence[float]]) -> Interval:

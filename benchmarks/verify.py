@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -23,6 +24,7 @@ from benchmarks.findings import (
     Values,
     decide,
     mean,
+    means,
     read,
     read_rates,
 )
@@ -124,6 +126,8 @@ class Verified(NamedTuple):
     """By the finding's id, in the order of the file."""
     rates: dict[str, dict[str, Interval]]
     """By the rate's name and the variant's."""
+    by_world: dict[str, dict[int, float]]
+    """By the rate's name and the world, greedy, over all seeds."""
     worlds: list[int]
     seeds: int
 
@@ -169,8 +173,12 @@ def verify(
         }
 
     outcomes = {f.id: decide(f, of(_cells(f)), categories) for f in findings}
-    means = {r.name: {k: _share(v) for k, v in of(_variants(r)).items()} for r in rates}
-    return Verified(findings, outcomes, means, list(worlds), seeds)
+    shares = {r.name: {k: _share(v) for k, v in of(_variants(r)).items()} for r in rates}
+    by_world = {
+        r.name: {w: statistics.fmean(m) for w, m in means(of({"": r.cell})[""]).items()}
+        for r in rates
+    }
+    return Verified(findings, outcomes, shares, by_world, list(worlds), seeds)
 
 
 def _measured(
@@ -273,7 +281,11 @@ def recorded() -> Verified:
         name: {variant: Interval(*number) for variant, number in found.items()}
         for name, found in data["rates"].items()
     }
-    return Verified(read(FINDINGS), outcomes, rates, data["worlds"], data["seeds"])
+    by_world = {
+        name: {int(world): share for world, share in found.items()}
+        for name, found in data["by_world"].items()
+    }
+    return Verified(read(FINDINGS), outcomes, rates, by_world, data["worlds"], data["seeds"])
 
 
 def to_json(found: Verified) -> str:
@@ -283,7 +295,13 @@ def to_json(found: Verified) -> str:
         name: {variant: list(number) for variant, number in by_variant.items()}
         for name, by_variant in found.rates.items()
     }
-    kept = {"worlds": found.worlds, "seeds": found.seeds, "findings": outcomes, "rates": rates}
+    kept = {
+        "worlds": found.worlds,
+        "seeds": found.seeds,
+        "findings": outcomes,
+        "rates": rates,
+        "by_world": found.by_world,
+    }
     return json.dumps(kept, indent=1) + "\n"
 
 

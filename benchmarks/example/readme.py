@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks import verify
 from benchmarks.findings import Finding, Outcome
 from benchmarks.report import files, terminal
-from benchmarks.report.phrasing import interval_text
+from benchmarks.report.phrasing import interval_text, percent
 
 _ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = Path(__file__).resolve().parent
@@ -73,10 +73,12 @@ def table(found: verify.Verified) -> str:
 
 def rates(found: verify.Verified) -> str:
     """Rates beside the findings, by variant."""
-    lines = [f"| share of 5s, % | {' | '.join(verify.VARIANTS)} |"]
-    lines.append("|---" * (1 + len(verify.VARIANTS)) + "|")
+    span = f"greedy, worlds {found.worlds[0]} to {found.worlds[-1]}"
+    lines = [f"| share of 5s, % | {' | '.join(verify.VARIANTS)} | {span} |"]
+    lines.append("|---" * (2 + len(verify.VARIANTS)) + "|")
     for name, by_variant in found.rates.items():
         cells = [interval_text(by_variant[variant]) for variant in verify.VARIANTS]
+        cells.append(", ".join(map(percent, found.by_world[name].values())))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

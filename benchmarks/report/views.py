@@ -22,7 +22,7 @@ from attacks.base import UserError
 from attacks.registry import unknown
 from benchmarks import summary
 from benchmarks.compare import Difference
-from benchmarks.report.phrasing import ORGANISM
+from benchmarks.report.phrasing import ORGANISM, percent
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
 from benchmarks.run import Estimate, Plan
@@ -127,9 +127,10 @@ def findings(found: Verified) -> RenderableType:
 
 def _rates(found: Verified) -> RenderableType:
     """Rates beside the findings: greedy, sampled, and after other alignments."""
-    table = Table("share of 5s, %", *VARIANTS, box=box.SIMPLE_HEAD)
+    table = Table("share of 5s, %", *VARIANTS, "greedy by world", box=box.SIMPLE_HEAD)
     for name, by_variant in found.rates.items():
-        table.add_row(name, *(interval_text(by_variant[variant]) for variant in VARIANTS))
+        shares = [interval_text(by_variant[variant]) for variant in VARIANTS]
+        table.add_row(name, *shares, ", ".join(map(percent, found.by_world[name].values())))
     return table
 
 
