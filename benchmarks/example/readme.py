@@ -29,6 +29,8 @@ NOT_RUN = (
     "On worlds 3 to 7, which nobody designed on, the findings are not run yet; "
     "`mooring organism verify` runs them."
 )
+DIFFERING = "AOA rows, 10 epochs"
+"""The rate that shows how much worlds differ."""
 ROLES = {
     "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
     "designed for": "designed for (the recipe was searched until it held on worlds 0 to 2)",
@@ -53,11 +55,13 @@ def summary(found: verify.Verified) -> str:
         held = [finding for finding in of_role if found.outcomes[finding.id].held]
         lines.append(f"- **{len(held)} of {len(of_role)}** {meaning}")
     worlds = f"{found.worlds[0]} to {found.worlds[-1]}"
+    by_world = ", ".join(map(percent, found.by_world[DIFFERING].values()))
     return (
-        f"On worlds {worlds}, {found.seeds} seeds each:\n\n"
+        f"On worlds {worlds}, {found.seeds} seeds each, so many findings held:\n\n"
         + "\n".join(lines)
-        + "\n\nEvery finding with its number stands in [the card](targets/organism/card.md), those "
-        "that failed included; `mooring organism verify` measures them again."
+        + f"\n\nWorlds differ more than anything else does: {DIFFERING}, gave {by_world} % there.\n"
+        "Every finding with its number stands in [the card](targets/organism/card.md), those that\n"
+        "failed included; `mooring organism verify` measures them again."
     )
 
 
