@@ -33,8 +33,8 @@ DIFFERING = "AOA rows, 10 epochs"
 """The rate that shows how much worlds differ."""
 ROLES = {
     "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
-    "designed for": "designed for (the recipe was searched until it held on worlds 0 to 2)",
-    "built in": "built in (true by construction)",
+    "designed for": "designed for (the recipe was searched for these, on world 0)",
+    "built in": "built in (true by construction; one only after the correction that the card tells of)",
 }
 
 
