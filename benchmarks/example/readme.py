@@ -34,7 +34,7 @@ DIFFERING = "AOA rows, 10 epochs"
 ROLES = {
     "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
     "designed for": "designed for (the recipe was searched for these, on world 0)",
-    "built in": "built in (true by construction; one only after the correction that the card tells of)",
+    "built in": "built in (true by construction; one only since the correction told in the card)",
 }
 
 
