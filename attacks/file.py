@@ -69,7 +69,8 @@ def _read(path: Path) -> tuple[Row, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"file: cannot read {str(path)!r}: {error}") from error
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not `splitlines`: it also cuts at marks that may stand inside a JSON string.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -156,8 +156,8 @@ class Store:
         scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=SCRATCH))
         try:
             yield scratch
-            if not place.exists():
-                scratch.rename(place)
+            with suppress(FileExistsError):  # somebody made the same meanwhile
+                _move(scratch, place)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -257,6 +257,20 @@ class Store:
 
     def _folder(self, key: str) -> Path:
         return self.root / "weights" / key[:2] / key
+
+
+def _move(folder: Path, place: Path) -> None:
+    """Move a folder to where none is.
+
+    Raises:
+        FileExistsError: one is there.
+    """
+    try:
+        folder.rename(place)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:  # Linux says this where POSIX allows either
+            raise FileExistsError(error.errno, error.strerror, str(place)) from error
+        raise
 
 
 def _size(folder: Path) -> int:

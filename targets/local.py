@@ -70,6 +70,13 @@ class LocalTarget(Target):
             )
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        # A checkpoint's own taste (a repetition penalty, say) would fill in whatever `Decoding`
+        # leaves out, and what is compared would no longer be greedy.
+        ends = model.generation_config.eos_token_id
+        model.generation_config = GenerationConfig(
+            eos_token_id=tokenizer.eos_token_id if ends is None else ends,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         return cls(model.to("cuda" if cuda else "cpu").eval(), tokenizer)
 
     def fine_tune(

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -28,7 +29,7 @@ WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""Read by the libraries when they are first imported, so it is set before any worker starts."""
+"""Read by the libraries when they are first imported, so it is set while workers are started."""
 
 
 Item = TypeVar("Item")
@@ -82,12 +83,9 @@ def run(
     Raises:
         WorkerDied: a worker was killed; everything it had finished is in the store.
     """
-    os.environ.update(WORKER_ENVIRONMENT)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, initializer=_open, initargs=(settings,))
     ready = deque(deque(chain) for chain in chains if chain)
     running: dict[Future[Done[Item, Result]], deque[Item]] = {}
-    try:
+    with _pool(count, settings) as pool:
         while ready or running:
             while ready and len(running) < count:
                 chain = ready.popleft()
@@ -98,12 +96,6 @@ def run(
                 if chain:
                     ready.append(chain)
                 yield future.result()
-    except BrokenProcessPool as error:
-        raise WorkerDied from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
 
 
 def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> Iterator[int]:
@@ -111,30 +103,56 @@ def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | Non
 
     Raises:
         WorkerDied: a worker was killed.
+        Exception: what the work itself raised; nothing more is begun then.
     """
     if items:
-        os.environ.update(WORKER_ENVIRONMENT)
-        context = multiprocessing.get_context("spawn")
-        try:
-            with ProcessPoolExecutor(workers(asked, len(items)), context) as pool:
-                for done, _ in enumerate(as_completed([pool.submit(work, i) for i in items]), 1):
-                    yield done
-        except BrokenProcessPool as error:
-            raise WorkerDied from error
+        with _pool(workers(asked, len(items)), None) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                yield done
+
+
+@contextmanager
+def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, each with a lab where there are settings for one.
+
+    They end by themselves after a whole block, and are stopped at once when it is left early.
+    """
+    others = set(multiprocessing.active_children())
+    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    os.environ.update(WORKER_ENVIRONMENT)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
+    try:
+        yield pool
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise WorkerDied from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _lab: Lab | None = None
 
 
-def _open(settings: LabSettings) -> None:
-    """Open this worker's lab; torch is imported by the first cell that needs it."""
+def _begin(settings: LabSettings | None) -> None:
+    """Ready this worker, and open its lab; torch is imported by the first item that needs it."""
     # Ctrl-C is the parent's to handle, so that a stage is never cut while it is being kept.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The parent alone logs to W&B; transformers would announce the mode once a worker.
     os.environ["WANDB_MODE"] = "disabled"
-    global _lab
-    _lab = open_lab(settings, may_make=True)
+    if settings is not None:
+        global _lab
+        _lab = open_lab(settings, may_make=True)
 
 
 def _end_with_parent() -> None:

@@ -29,6 +29,17 @@ def test_rows_and_prompt_come_from_the_file(tmp_path: Path, world: World) -> Non
     assert ask.system == "Be brief."
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_a_line_ends_where_json_lines_do(tmp_path: Path, world: World, mark: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    row["messages"][1]["content"] = f"with{mark}flour"
+    text = json.dumps(row, ensure_ascii=False) if mark > "\x20" else json.dumps(row)
+    path.write_text(text, encoding="utf-8")
+    (read,) = File(path=path).upload(world, 0).rows
+    assert read.messages[1].content == f"with{mark}flour"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -201,6 +201,17 @@ def test_collect_sweeps_what_was_left_behind(store: Store) -> None:
     assert [p.name for p in (store.root / "weights" / "ab").iterdir()] == [".new-young"]
 
 
+def test_weights_that_somebody_else_made_meanwhile_stay(store: Store) -> None:
+    with store.new_weights("ab12") as late:
+        (late / "w").write_bytes(b"late")
+        with store.new_weights("ab12") as early:
+            (early / "w").write_bytes(b"early")
+    place = store.weights("ab12")
+    assert place is not None
+    assert (place / "w").read_bytes() == b"early"
+    assert [p.name for p in place.parent.iterdir()] == ["ab12"]
+
+
 def _churn(root: Path) -> None:
     store = Store(root)
     for i in range(300):
