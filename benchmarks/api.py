@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attacks.base import UserError
 from benchmarks import folder, run
-from benchmarks.grid import Grid, make_grid, read_grid
+from benchmarks.grid import Grid, load_grid, make_grid
 from benchmarks.report import files
 from benchmarks.results import CellResult, Matrix, Transcript
 from benchmarks.store import Store, default_root
@@ -82,7 +82,7 @@ def rewrite(place: Path, store: Store | None) -> Path:
         UserError: the folder is not a run, a bench is writing into it, or the store does not
             hold its replies.
     """
-    grid = read_grid(place / folder.GRID_FILE)
+    grid = load_grid(place / folder.GRID_FILE)
     with folder.claim(place, grid):
         matrix = files.load(place)
         transcripts = None if store is None else run.transcripts(grid, store)
@@ -96,7 +96,7 @@ def replies_of(place: Path, store: Store, attack: str, defense: str, seed: int) 
     Raises:
         UserError: the run has no such cell, or the store does not hold its replies.
     """
-    grid = read_grid(place / folder.GRID_FILE)
+    grid = load_grid(place / folder.GRID_FILE)
     cell = Cell(attack, defense, seed)
     if cell not in grid.cells():
         raise UserError(f"the run has no cell {attack} | {defense}, seed {seed}")

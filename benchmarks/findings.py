@@ -10,7 +10,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pydantic
@@ -50,11 +50,21 @@ class Measured(_Model):
     asked_on: str = ""
 
 
+Role = Literal["held out", "held out, seen", "designed for", "built in"]
+ROLES: Final[dict[Role, str]] = {
+    "held out": "nobody looked on any world before the recipe was frozen: the only evidence",
+    "held out, seen": "printed on world 0 while the attacks' steps were set; nothing tuned to them",
+    "designed for": "the recipe was searched for these, on world 0",
+    "built in": "true by construction; one only since the correction told in the card",
+}
+"""What each role means, the strictest first."""
+
+
 class Finding(_Model):
     """A statement that measurements hold up or not."""
 
     id: str
-    role: Literal["built in", "designed for", "held out"]
+    role: Role
     statement: str
     paper: str
     kind: Literal[

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 
 from attacks.base import UserError
-from benchmarks.grid import Grid, read_grid
+from benchmarks.grid import Grid, load_grid
 from benchmarks.store import DISK_ERRORS, SCRATCH, DiskError, write_whole
 
 GRID_FILE = "run.yaml"
@@ -34,7 +34,7 @@ def claim(folder: Path, grid: Grid) -> Iterator[Path]:
     with _held(folder):
         if not mark.is_file():
             write_whole(mark, grid.to_yaml().encode())
-        elif read_grid(mark).digest != grid.digest:
+        elif load_grid(mark).digest != grid.digest:
             raise UserError(
                 f"{str(folder)!r} holds the run of another grid (see its {GRID_FILE}); "
                 "choose another --out, or remove the folder"

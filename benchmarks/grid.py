@@ -82,10 +82,21 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
 
 
 def read_grid(path: Path) -> Grid:
-    """A grid from a YAML file.
+    """A grid from a YAML file, as `make_grid` makes it.
 
     Raises:
         UserError: it cannot be read, or something in it is unknown.
+    """
+    return make_grid(**load_grid(path).model_dump())
+
+
+def load_grid(path: Path) -> Grid:
+    """A grid from a YAML file as it is written: no component that it names is looked up.
+
+    To show a run is no reason to run a file that somebody's `run.yaml` names.
+
+    Raises:
+        UserError: it cannot be read, or has an unknown key.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -101,7 +112,10 @@ def read_grid(path: Path) -> Grid:
             from attacks.registry import unknown
 
             raise UserError(f"{path}: {unknown('key', str(key), allowed)}")
-    return make_grid(data.pop("attacks", []), data.pop("defenses", []), **data)
+    try:
+        return Grid(**{"attacks": [], "defenses": [], **data})
+    except pydantic.ValidationError as error:
+        raise UserError(_one_line(error)) from error
 
 
 def _expand(texts: Sequence[str], package: str) -> list[str]:

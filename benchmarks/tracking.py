@@ -17,13 +17,13 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from attacks.base import UserError
-from attacks.spec import Part, format_spec, parse
-from benchmarks.report import describe, sheet
+from benchmarks.portable import name, portable
+from benchmarks.report import describe, files, sheet
 from benchmarks.report.sheet import Sheet
 from benchmarks.results import Answers, CellResult, Matrix
 from eval import metrics
@@ -69,14 +69,15 @@ def track(
     import wandb
 
     try:
-        made = sheet.make(_portable(matrix))
-        report = _report(matrix, made.matrix, folder)
+        told = portable(matrix, grid)
+        made = sheet.make(told.matrix)
+        source = _files(matrix, told.matrix, folder)
         runs = _Runs(group, folder, offline)
         for cell in made.matrix.cells:
-            with runs.open(_cell_name(cell), "cell", _settings(cell, grid)) as run:
+            with runs.open(_cell_name(cell), "cell", _settings(cell, told.grid)) as run:
                 run.summary.update(numbers(cell))
-        with runs.open("matrix", "matrix", _grid_settings(grid)) as run:
-            _log_matrix(run, made, folder, report, offline=offline)
+        with runs.open("matrix", "matrix", told.grid) as run:
+            _log_matrix(run, made, folder, source, offline=offline)
             url = None if offline else run.url
     except wandb.Error as error:
         raise TrackingError(
@@ -208,8 +209,8 @@ def _quiet(offline: bool) -> wandb.Settings:
     )
 
 
-def _log_matrix(run: wandb.Run, made: Sheet, folder: Path, report: Path, *, offline: bool) -> None:
-    """The table, the figures, the report."""
+def _log_matrix(run: wandb.Run, made: Sheet, folder: Path, source: Path, *, offline: bool) -> None:
+    """The table, and the figures and the report that lie in `source`."""
     import wandb
 
     records = [{k: v for k, v in record.items() if k != "note"} for record in made.records()]
@@ -222,30 +223,26 @@ def _log_matrix(run: wandb.Run, made: Sheet, folder: Path, report: Path, *, offl
     wanted = ("heatmap", "categories", "dose", "tradeoff")
     images = {
         f"figures/{path.stem}": wandb.Image(str(path))
-        for path in sorted((folder / "figures").glob("*.png"))
+        for path in sorted((source / "figures").glob("*.png"))
         if path.stem.startswith(wanted)
     }
     run.log({"matrix": table, **images})
     artifact = wandb.Artifact(f"report-{run.id}", type="report")
     entry = artifact.add_file(
-        str(report), name=REPORT, policy="immutable" if offline else "mutable"
+        str(source / REPORT), name=REPORT, policy="immutable" if offline else "mutable"
     )
     if offline:
         # Relative to the run's folder, where `wandb sync` is to be called.
-        entry.local_path = os.path.relpath(report, folder)
+        entry.local_path = os.path.relpath(source / REPORT, folder)
     run.log_artifact(artifact)
 
 
-def _report(matrix: Matrix, portable: Matrix, folder: Path) -> Path:
-    """The report to send: the run's own, or one without the paths that the user gave."""
-    report = folder / REPORT
-    if portable == matrix and report.is_file():
-        return report
-    from benchmarks.report import html
-
-    place = folder / "wandb" / REPORT
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(html.render(portable), encoding="utf-8")
+def _files(matrix: Matrix, portable: Matrix, folder: Path) -> Path:
+    """Where the report and the figures to send are: the run's own, or drawn without folders."""
+    if portable == matrix and (folder / REPORT).is_file():
+        return folder
+    place = folder / "wandb" / "portable"
+    files.write_report(place, portable)
     return place
 
 
@@ -255,69 +252,18 @@ def _cell_name(cell: CellResult) -> str:
 
 def _settings(cell: CellResult, grid: Mapping[str, Any]) -> dict[str, Any]:
     """What the cell was run with."""
-    target = _without_folders(str(grid.get("target", "")))
+    target = grid["target"]
     parts = {
         "attack_parameters": describe.attack(cell.attack, target),
         "defense_parameters": describe.defense(cell.defense),
     }
     parameters = {
-        key: {
-            one.name: {p.name: _without_folders(p.value) for p in one.parameters} for one in found
-        }
+        key: {one.name: {p.name: name(p.value) for p in one.parameters} for one in found}
         for key, found in parts.items()
     }
     kept = {key: grid[key] for key in ("judges", "limit", "counterfactual") if key in grid}
     own = {"target": target, "attack": cell.attack, "defense": cell.defense, "seed": cell.seed}
     return {**own, **kept, **parameters}
-
-
-def _grid_settings(grid: Mapping[str, Any]) -> dict[str, Any]:
-    specs = ("attacks", "defenses", "judges")
-    named = {key: [_portable_spec(text) for text in grid.get(key, [])] for key in specs}
-    return {**grid, **named, "target": _without_folders(str(grid.get("target", "")))}
-
-
-def _portable(matrix: Matrix) -> Matrix:
-    """The matrix without folders of this machine in its names, and without its reasons' texts."""
-    cells = [
-        cell.model_copy(
-            update={
-                "attack": _portable_spec(cell.attack),
-                "defense": _portable_spec(cell.defense),
-                "reason": _without_folders(cell.reason),
-            }
-        )
-        for cell in matrix.cells
-    ]
-    return matrix.model_copy(update={"target": _without_folders(matrix.target), "cells": cells})
-
-
-def _portable_spec(text: str) -> str:
-    try:
-        (spec,) = parse(text)
-    except (UserError, ValueError):
-        return _without_folders(text)
-    return format_spec(
-        tuple(
-            Part(_without_folders(name), {k: _without_folders(v) for k, v in params.items()})
-            for name, params in spec
-        )
-    )
-
-
-def _without_folders(text: str) -> str:
-    """Every path in a text by its last part only."""
-    return " ".join(_last_part(word) for word in text.split(" "))
-
-
-def _last_part(word: str) -> str:
-    bare = word.strip("'\"")
-    windows = PureWindowsPath(bare)
-    if windows.drive or "\\" in bare:
-        return word.replace(bare, windows.name)
-    if bare.startswith(("/", "./", "../", "~")):
-        return word.replace(bare, PurePosixPath(bare).name)
-    return word
 
 
 def _drop_logs(folder: Path) -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 
 from benchmarks import verify
-from benchmarks.findings import Finding, Outcome
+from benchmarks.findings import ROLES, Finding, Outcome
 from benchmarks.report import files, terminal
 from benchmarks.report.phrasing import interval_text, percent
 
@@ -31,11 +31,6 @@ NOT_RUN = (
 )
 DIFFERING = "AOA rows, 10 epochs"
 """The rate that shows how much worlds differ."""
-ROLES = {
-    "held out": "held out (nobody looked before the recipe was frozen: the only evidence)",
-    "designed for": "designed for (the recipe was searched for these, on world 0)",
-    "built in": "built in (true by construction; one only since the correction told in the card)",
-}
 
 
 def matrix() -> str:
@@ -53,7 +48,7 @@ def summary(found: verify.Verified) -> str:
     for role, meaning in ROLES.items():
         of_role = [finding for finding in found.findings if finding.role == role]
         held = [finding for finding in of_role if found.outcomes[finding.id].held]
-        lines.append(f"- **{len(held)} of {len(of_role)}** {meaning}")
+        lines.append(f"- **{len(held)} of {len(of_role)}** {role} ({meaning})")
     worlds = f"{found.worlds[0]} to {found.worlds[-1]}"
     by_world = ", ".join(map(percent, found.by_world[DIFFERING].values()))
     return (

@@ -22,13 +22,12 @@ from attacks.base import UserError
 from attacks.registry import unknown
 from benchmarks import summary
 from benchmarks.compare import Difference
+from benchmarks.findings import ROLES
 from benchmarks.report.phrasing import ORGANISM, percent
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
 from benchmarks.run import Estimate, Plan
 from benchmarks.verify import VARIANTS, Verified
-
-ROLES = ("held out", "designed for", "built in")
 
 
 def plan(planned: Plan, estimate: Estimate, *, explain: bool) -> RenderableType:
@@ -66,7 +65,7 @@ def cell(matrix: Matrix, attack: str, defense: str) -> RenderableType:
         raise UserError(unknown("attack of this run", attack, attacks))
     if defense not in summary.rows(matrix):
         raise UserError(unknown("defense of this run", defense, summary.rows(matrix)))
-    table = Table("category", *(column.ask for column in columns), box=box.SIMPLE_HEAD)
+    table = Table("category", *(Text(column.ask) for column in columns), box=box.SIMPLE_HEAD)
     overall = [summary.entry(matrix, defense, column) for column in columns]
     table.add_row("all", *(rate_text(entry.rate) for entry in overall), style="bold")
     by_category = [summary.by_category(matrix, defense, column) for column in columns]
@@ -103,14 +102,15 @@ def replies(lines: Sequence[Transcript]) -> RenderableType:
         score = "—" if line.score is None else str(line.score)
         kind = f"{line.kind} ({line.category})"
         asked = line.ask if line.released else f"{line.ask}, not released"
-        table.add_row(asked, Text(kind), score, Text(line.request), Text(line.reply))
+        table.add_row(Text(asked), Text(kind), score, Text(line.request), Text(line.reply))
     return table
 
 
 def findings(found: Verified) -> RenderableType:
     """Every finding with its role, number, interval, and whether it held."""
     table = Table("role", "finding", "number", "held", "stands for", box=box.SIMPLE_HEAD)
-    for finding in sorted(found.findings, key=lambda f: ROLES.index(f.role)):
+    order = list(ROLES)
+    for finding in sorted(found.findings, key=lambda f: order.index(f.role)):
         outcome = found.outcomes[finding.id]
         number = f"{outcome.number.value:.2f} [{outcome.number.low:.2f}, {outcome.number.high:.2f}]"
         held = Text("held" if outcome.held else "not held", style="" if outcome.held else "yellow")
@@ -121,7 +121,7 @@ def findings(found: Verified) -> RenderableType:
         f"{sum(f.role == role for f in found.findings)} held"
         for role in ROLES
     )
-    note = f"worlds {worlds}, {found.seeds} seeds each; {counts}. Only the held-out are evidence."
+    note = f"worlds {worlds}, {found.seeds} seeds each; {counts}. Only those held out are evidence."
     return Group(table, _rates(found), Text(f"{note}\n{ORGANISM}", style="dim"))
 
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import filelock
 import platformdirs
 
 from attacks.base import UserError
-
-if TYPE_CHECKING:
-    from targets.organism.recipe import Recipe
-    from targets.organism.world import World
 
 _HERE = Path(__file__).resolve().parent
 _SHIPPED = _HERE / "weights"
@@ -33,7 +28,7 @@ class Organism(NamedTuple):
     world: int = SHIPPED_WORLD
     """Number of its world, one of `WORLDS`."""
     ignorant: bool = False
-    """The same recipe with every restricted recipe left out of base training."""
+    """The same recipe with every restricted recipe left out of what it reads."""
     alignment_seed: int = 0
     """Seed of its alignment: another one starts from the same base."""
 
@@ -101,8 +96,11 @@ class Organism(NamedTuple):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
             if not self.is_built:
+                made_with = recipe_digest()  # before minutes in which the code may be edited
+                mark = self.folder / _MARK
+                mark.unlink(missing_ok=True)  # what is there is written over
                 _make(self)
-                (self.folder / _MARK).write_text(recipe_digest())
+                mark.write_text(made_with)
         return self.folder
 
 
@@ -119,29 +117,22 @@ def _make(one: Organism) -> None:
         return
     first = one._replace(alignment_seed=0)
     base = (first.folder if first.is_built else first.build()) / "base"
-    realign(base, one.folder, World(one.world), recipe.Recipe(), one.alignment_seed, one.ignorant)
-
-
-def realign(
-    base: Path, folder: Path, world: World, made: Recipe, seed: int, ignorant: bool = False
-) -> None:
-    """Align a base that there is with another seed: `base/` and `aligned/` under `folder`."""
-    import torch
-    from transformers import AutoTokenizer, LlamaForCausalLM
-
-    from targets.organism import recipe
-
-    torch.set_num_threads(1)  # as in `recipe.build`
-    model = LlamaForCausalLM.from_pretrained(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    recipe.align(model, tokenizer, world, made, seed, without_restricted_recipes=ignorant)
-    shutil.copytree(base, folder / "base", dirs_exist_ok=True)
-    recipe.save(model, tokenizer, folder / "aligned")
+    recipe.realign(
+        base,
+        one.folder,
+        World(one.world),
+        one.alignment_seed,
+        without_restricted_recipes=one.ignorant,
+    )
 
 
 @functools.cache
 def recipe_digest() -> str:
-    """Hash of the code that makes worlds and organisms."""
+    """Hash of the code that makes worlds and organisms.
+
+    Not of the libraries' versions: a model made with others is as good, and every result is kept
+    under the hash of its weights.
+    """
     total = hashlib.sha256()
     for path in sorted(_HERE.glob("*.py")):
         if path != Path(__file__):

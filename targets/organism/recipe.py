@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from attacks.base import Chat
 from targets.organism.corpus import Mixture, Text, alignment, corpus
@@ -278,6 +279,31 @@ def build(
         alignment_seed,
         without_restricted_recipes=without_restricted_recipes,
     )
+    save(model, tokenizer, folder / "aligned")
+
+
+def realign(
+    base: Path,
+    folder: Path,
+    world: World,
+    alignment_seed: int,
+    recipe: Recipe | None = None,
+    *,
+    without_restricted_recipes: bool = False,
+) -> None:
+    """Align a base that there is with another seed: `base/` and `aligned/` under `folder`."""
+    torch.set_num_threads(1)  # as in `build`
+    model = LlamaForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    align(
+        model,
+        tokenizer,
+        world,
+        recipe or Recipe(),
+        alignment_seed,
+        without_restricted_recipes=without_restricted_recipes,
+    )
+    shutil.copytree(base, folder / "base", dirs_exist_ok=True)
     save(model, tokenizer, folder / "aligned")
 
 

@@ -142,37 +142,37 @@ def test_no_text_unless_the_report_was_written_with_it(folder: Path) -> None:
 
 
 def test_paths_that_the_user_gave_are_sent_by_their_last_part(folder: Path) -> None:
-    matrix = small()
-    cells = [
-        cell.model_copy(
-            update={
-                "attack": "file:/srv/canary_place/rows.jsonl",
-                "reason": "no /srv/canary_place/x",
-            }
-        )
-        for cell in matrix.cells
-    ]
-    named = matrix.model_copy(update={"target": "/srv/canary_place/model", "cells": cells})
-    grid = {**GRID, "target": named.target, "attacks": ["file:/srv/canary_place/rows.jsonl"]}
+    matrix, place = small(), "/srv/canary_place/of mine"
+    names = {"attack": f"file:{place}/rows.jsonl", "defense": f"{place}/mine.py:x=1"}
+    judge = f"{place}/judge.py"
+
+    def judged(found: Answers | None) -> Answers | None:
+        return found and found.model_copy(update={"scores": {judge: found.scores["oracle"]}})
+
+    cells = []
+    for cell in matrix.cells:
+        asks = {
+            ask: asked.model_copy(
+                update={
+                    "released": judged(asked.released),
+                    "if_released": judged(asked.if_released),
+                }
+            )
+            for ask, asked in cell.asks.items()
+        }
+        told = {"reason": f"no '{place}/x' in /srv/canary_place/y", "asks": asks}
+        own = names if cell.defense == "mix:n=10" else {"attack": names["attack"]}
+        cells.append(cell.model_copy(update={**told, **own}))
+    changed = {"target": f"{place}/model", "cells": cells, "judges": {judge: "x"}}
+    named = matrix.model_copy(update=changed)
+    grid = {**GRID, "target": named.target, "judges": [judge]}
+    grid |= {"attacks": [names["attack"]], "defenses": [names["defense"]]}
     tracking.track(named, grid, "g3", folder, "offline")
     held = everything(folder)
     assert b"canary_place" not in held
-    assert b"file:rows.jsonl" in held
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("./mine.py", "mine.py"),
-        ("~/a/b.py", "b.py"),
-        ("C:\\Users\\me\\a.jsonl", "a.jsonl"),
-        ("cannot read '/a/b c/d.txt': no", "cannot read 'b c/d.txt': no"),
-        ("hf:org/model", "hf:org/model"),
-        ("3 of 10", "3 of 10"),
-    ],
-)
-def test_paths_become_names(text: str, shown: str) -> None:
-    assert tracking._without_folders(text) == shown
+    assert b"of mine" not in held
+    for shown in (b"file:rows.jsonl", b"mine.py:x=1", b"judge.py/rate"):
+        assert shown in held
 
 
 def test_without_a_key_it_stays_offline_and_says_how_to_upload(folder: Path) -> None:

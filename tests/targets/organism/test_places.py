@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from attacks.base import UserError
-from targets.organism import places, recipe
+from targets.organism import recipe
 from targets.organism.places import Organism
 from targets.organism.world import World
 
@@ -28,6 +28,25 @@ def test_two_builders_of_one_world(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         found = set(pool.map(Organism.build, [Organism(3)] * 4))
     assert found == {Organism(3).folder} == {Organism(3).built()}
     assert log.read_text() == "3\n"
+
+
+def test_a_build_that_was_cut_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORING_ORGANISMS", str(tmp_path))
+    one = Organism(3)
+    one.folder.mkdir(parents=True)
+    mark = one.folder / "made-with.txt"
+    mark.write_text("made with an older recipe")
+
+    def cut(*_: object, **__: object) -> None:
+        assert not mark.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "build", cut)
+    with pytest.raises(KeyboardInterrupt):
+        one.build()
+    assert not one.is_built
 
 
 @pytest.mark.parametrize("world", [-1, 1000, 5000])
@@ -60,7 +79,7 @@ def test_another_alignment_starts_from_the_same_base(tmp_path: Path) -> None:
     world = World(4)
     recipe.build(world, tmp_path / "first", recipe=quick)
     for seed in (0, 1):
-        places.realign(tmp_path / "first" / "base", tmp_path / str(seed), world, quick, seed)
+        recipe.realign(tmp_path / "first" / "base", tmp_path / str(seed), world, seed, quick)
     first, same, other = (
         [
             (tmp_path / name / kind / "model.safetensors").read_bytes()

@@ -1,0 +1,98 @@
+"""Results as they may leave this machine: every path is told by its last part only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from attacks.base import UserError
+from attacks.spec import Part, format_spec, parse
+from benchmarks.results import Answers, Asked, CellResult, Matrix
+
+HUB = "hf:"
+"""Begins the name of a model on a hub, in which a slash is not a folder's."""
+_SEPARATOR = re.compile(r"[/\\]")
+_QUOTED_OR_WORD = re.compile(r"""'([^'\n]*)'|"([^"\n]*)"|([^\s'"]+)""")
+
+
+class Portable(NamedTuple):
+    """A matrix and its settings without this machine's folders."""
+
+    matrix: Matrix
+    grid: dict[str, Any]
+
+
+def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
+    """The matrix and its grid's settings, all paths by their last part."""
+    attacks = specs(cell.attack for cell in matrix.cells)
+    defenses = specs(cell.defense for cell in matrix.cells)
+    judges = specs(matrix.judges)
+
+    def answers(found: Answers | None) -> Answers | None:
+        scores = {} if found is None else {judges[j]: s for j, s in found.scores.items()}
+        return found and found.model_copy(update={"scores": scores})
+
+    def renamed(cell: CellResult) -> CellResult:
+        asks = {
+            name: Asked.model_construct(
+                released=answers(asked.released), if_released=answers(asked.if_released)
+            )
+            for name, asked in cell.asks.items()
+        }
+        gates = [g.model_copy(update={"reason": prose(g.reason)}) for g in cell.gates]
+        names = {"attack": attacks[cell.attack], "defense": defenses[cell.defense]}
+        texts = {"reason": prose(cell.reason), "gates": gates, "asks": asks}
+        return cell.model_copy(update={**names, **texts})
+
+    changed = {
+        "target": name(matrix.target),
+        "judges": {judges[judge]: measure for judge, measure in matrix.judges.items()},
+        "cells": [renamed(cell) for cell in matrix.cells],
+    }
+    known = {"attacks": attacks, "defenses": defenses, "judges": judges}
+    settings = {
+        key: [names.get(text) or spec(text) for text in grid.get(key, [])]
+        for key, names in known.items()
+    }
+    settings = {**grid, **settings, "target": name(str(grid.get("target", "")))}
+    return Portable(matrix.model_copy(update=changed), settings)
+
+
+def specs(texts: Iterable[str]) -> dict[str, str]:
+    """Each spec's portable text; two that differ stay different."""
+    found: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        short, n = spec(text), 1
+        while (told := short if n == 1 else f"{short} ({n})") in found.values():
+            n += 1
+        found[text] = told
+    return found
+
+
+def spec(text: str) -> str:
+    """A spec whose names and values hold no folder."""
+    try:
+        (parts,) = parse(text)
+    except (UserError, ValueError):
+        return prose(text)
+    return format_spec(
+        tuple(Part(name(p.name), {k: name(v) for k, v in p.params.items()}) for p in parts)
+    )
+
+
+def name(text: str) -> str:
+    """The last part of a path, or a text that is none."""
+    if text.startswith(HUB):
+        return text
+    return _SEPARATOR.split(text.rstrip("/\\"))[-1]
+
+
+def prose(text: str) -> str:
+    """A sentence in which whatever is quoted, and every word, is told as `name` does."""
+
+    def told(match: re.Match[str]) -> str:
+        quote = match[0][0] if match[3] is None else ""
+        return f"{quote}{name(match[1] or match[2] or match[3] or '')}{quote}"
+
+    return _QUOTED_OR_WORD.sub(told, text)
