@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,10 @@ class _Group(click.Group):
         except OSError as error:
             from benchmarks.store import DISK_ERRORS
 
+            said = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             if error.errno not in DISK_ERRORS:
-                raise
-            said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+                click.echo(f"mooring: {said}", err=True)
+                ctx.exit(USAGE)
             click.echo(f"mooring: {said}; make room and run the same command again", err=True)
             ctx.exit(INFRASTRUCTURE)
 
@@ -346,17 +348,17 @@ def verify(
     if recorded:
         out.print(views.findings(verification.recorded()))
         return
-    if record is not None and not record.parent.is_dir():
-        raise UserError(f"--record {str(record)!r}: its folder is not there; make it first")
+    if record is not None and not os.access(record.parent, os.W_OK):
+        raise UserError(f"--record {str(record)!r}: cannot write into its folder")
     opened = Store(store or default_root())
     numbers = verification.worlds_of(worlds)
     with views.counter("organisms", err) as show:
         verification.build_missing(numbers, workers, show)
     with views.counter("cells", err) as show:
         found = verification.verify(opened, numbers, seeds, workers=workers, show=show)
+    out.print(views.findings(found))
     if record is not None:
         record.write_text(verification.to_json(found), encoding="utf-8")
-    out.print(views.findings(found))
 
 
 @main.group()

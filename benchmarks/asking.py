@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from attacks.base import Ask, Prompt, UserError
-from benchmarks.keys import code, component_digest, digest, environment
+from benchmarks.keys import code, component_digest, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Transcript
 from benchmarks.trial import Trial
 from eval.facts import facts
 from eval.judges.base import Judge, Verdict
-from targets.base import Reply
 
 _KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
     "request",
@@ -28,15 +27,12 @@ def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
     prompts = [*requests, *utility, *borderline]
     chats = [ask(prompt.text) for prompt in prompts]
     serving = trial.acting("serve")
-    owned = trial.owned() if serving else []
-    inputs = (model.key, serving, owned, chats, lab.decoding, environment(), code("targets.local"))
-    key = digest("ask", inputs)
-
-    def generate() -> list[Reply]:
-        served = trial.defense.serve(model(), trial.provider)
-        return served.generate(chats, lab.decoding)
-
-    replies = [Reply(*reply) for reply in lab.stage("ask", key, generate)]
+    key, replies = lab.ask(
+        model,
+        chats,
+        lambda target: trial.defense.serve(target, trial.provider),
+        [serving, trial.owned()] if serving else [],
+    )
     texts = [reply.text for reply in replies]
     n, m = len(requests), len(requests) + len(utility)
     scores, coherent = _judge(trial, key, requests, texts[:n])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attacks.registry import parameters
-from targets.base import device
+from targets.base import device, gpus
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("attacks", "targets", "eval", "defenses", "benchmarks", "provider")
@@ -53,10 +53,11 @@ def component_digest(component: object) -> str:
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """What moves a number beside the inputs: versions, threads, device."""
+    """What moves a number beside the inputs: versions, threads, devices."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     python = ".".join(map(str, sys.version_info[:2]))
-    return {"versions": versions, "python": python, "threads": THREADS, "device": device()}
+    where = {"threads": THREADS, "device": device(), "gpus": gpus()}
+    return {"versions": versions, "python": python, **where}
 
 
 @functools.cache

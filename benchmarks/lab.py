@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attacks.base import Prompt, UserError
+from attacks.base import Chat, Prompt, UserError
 from attacks.registry import build
 from attacks.spec import parse
-from benchmarks.keys import code, digest
+from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
 from benchmarks.store import Store
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
-from targets.base import Decoding, Target
+from targets.base import Decoding, Reply, Target
 from targets.resolve import Resolved, resolve
 
 PROVIDER_SALT = 1
@@ -133,6 +133,26 @@ class Lab:
         """The start model."""
         folder = self.resolved.checkpoint.folder
         return Model(self.resolved.checkpoint.digest, lambda: _load(folder))
+
+    def ask(
+        self,
+        model: Model,
+        chats: Sequence[Chat],
+        serve: Callable[[Target], Target] = lambda target: target,
+        served_by: Sequence[Any] = (),
+    ) -> tuple[str, list[Reply]]:
+        """A model's replies, and the key that they are kept under.
+
+        Args:
+            model: Who is asked.
+            chats: What.
+            serve: What stands between customers and the model.
+            served_by: Everything that moves `serve`, hashed; empty for nothing.
+        """
+        how = (self.decoding, environment(), code("targets.local"))
+        key = digest("ask", model.key, served_by, chats, how)
+        said = self.stage("ask", key, lambda: serve(model()).generate(chats, self.decoding))
+        return key, [Reply(*reply) for reply in said]
 
     def base(self) -> Target:
         """The unaligned base model."""

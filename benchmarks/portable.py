@@ -51,12 +51,12 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         "cells": [renamed(cell) for cell in matrix.cells],
     }
     known = {"attacks": attacks, "defenses": defenses, "judges": judges}
-    settings = {
+    settings: dict[str, Any] = {
         key: [names.get(text) or spec(text) for text in grid.get(key, [])]
         for key, names in known.items()
     }
-    settings = {**grid, **settings, "target": name(str(grid.get("target", "")))}
-    return Portable(matrix.model_copy(update=changed), settings)
+    settings["target"] = name(str(grid.get("target", "")))
+    return Portable(matrix.model_copy(update=changed), {**grid, **settings})
 
 
 def specs(texts: Iterable[str]) -> dict[str, str]:

@@ -66,7 +66,8 @@ class CellResult(_Frozen):
     changed: bool | None = None
     """Whether tuning moved any weight; None where nothing was tuned."""
     idle: list[Moment] = []
-    """Moments at which the defense acts and changed nothing all the same."""
+    """Moments at which the defense acts and changed nothing all the same; of `immunize`, `curate`
+    and `repair`, which leave something to compare."""
     rows: int = 0
     """Customer's rows that were trained on."""
     added: int = 0

@@ -14,8 +14,11 @@ from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
 from benchmarks.results import CellResult, Matrix, PromptSet, Transcript
-from benchmarks.store import Store
+from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
+
+UNKNOWN = "unknown"
+"""Stands for the stage of a cell that fails before any."""
 
 
 @dataclass
@@ -86,6 +89,10 @@ def plan(grid: Grid, lab: Lab) -> Plan:
             found.stored[cell] = run_cell(cell, lab)
         except NotStored as lacking:
             found.missing[cell] = lacking.stage
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - the worker that runs the cell tells it, and no text
+            found.missing[cell] = UNKNOWN
     return found
 
 

@@ -107,7 +107,7 @@ class Store:
         """A record, or None when it is not there.
 
         Raises:
-            UserError: the file is damaged.
+            StoreError: the file is damaged.
             DiskError: it is there and cannot be read.
         """
         path = self._file(stage, key)
@@ -121,7 +121,7 @@ class Store:
             return None
         except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
             what = error.strerror if isinstance(error, OSError) else error
-            raise UserError(
+            raise StoreError(
                 f"the store's file {str(path)!r} is damaged ({what}); "
                 "`mooring store gc --damaged` removes such files, and they are made again"
             ) from error
@@ -302,7 +302,11 @@ def _sum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class DiskError(UserError):
+class StoreError(UserError):
+    """The store itself is at fault, not what is to be kept in it."""
+
+
+class DiskError(StoreError):
     """The disk is full or failing: nothing was overwritten, and the run can be continued."""
 
     exit_code = 4

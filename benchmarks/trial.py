@@ -47,6 +47,7 @@ class Trial:
             pools=_only_pools(lab.resolved.domain),
             judge=lambda prompts, replies: judge.score(prompts, replies, truth),
             start=lab.start(),
+            start_replies=lambda chats: lab.ask(lab.start(), chats)[1],
             base=lab.base,
             decoding=lab.decoding,
             seed=cell.seed,
@@ -73,7 +74,8 @@ class Trial:
         checkpoint = self.lab.resolved.checkpoint
         judge = component_digest(self.lab.provider_judge)
         texts, truth = self.provider.pools.digest, self.lab.truth_digest()
-        return [texts, judge, truth, checkpoint.base_digest, self.provider.seed]
+        models = [checkpoint.digest, checkpoint.base_digest]
+        return [texts, judge, truth, models, self.provider.decoding, self.provider.seed]
 
 
 def _only_pools(domain: Domain) -> Pools:

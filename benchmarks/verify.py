@@ -28,7 +28,7 @@ from benchmarks.findings import (
     read,
     read_rates,
 )
-from benchmarks.keys import code, digest
+from benchmarks.keys import code, digest, environment
 from benchmarks.lab import Lab, LabSettings
 from benchmarks.results import Answers
 from benchmarks.store import Store
@@ -370,9 +370,8 @@ def _projections(trial: Trial, *, untuned: bool) -> list[float | None]:
         assert isinstance(second, LocalTarget)
         return projections(first, second, probes, ordinary, asked)
 
-    key = digest(
-        "projection", start.key, model.key, probes, ordinary, asked, code("eval.direction")
-    )
+    inputs = (start.key, model.key, probes, ordinary, asked, environment())
+    key = digest("projection", inputs, code("eval.direction", "targets.local"))
     return list(lab.stage("projection", key, make))
 
 

@@ -19,7 +19,7 @@ import pydantic
 from attacks.base import Ask, Prompt, Upload, component
 from defenses.base import Decision, Defense, Outcome, Provider, system_prompts
 from eval.metrics import holm, is_hit
-from targets.base import Target
+from targets.base import Reply, Target
 
 MISSING = 0.01
 """Share of missing verdicts above which a person must look.  # ours: the band of a rate is then
@@ -48,13 +48,13 @@ class Audit(Defense):
         """Blocked, passed, or left to a person where verdicts are missing."""
         probes = provider.pools.probes(self.n, provider.seed)
         own = [system for system in system_prompts(upload) if system is not None]
-        start = provider.start()
-        compared = [
-            _compare(
-                _harm(start, probes, system, provider), _harm(candidate, probes, system, provider)
-            )
-            for system in (None, *own[: self.prompts])
-        ]
+        compared = []
+        for system in (None, *own[: self.prompts]):
+            chats = [Ask("audit", system=system)(probe.text) for probe in probes]
+            before = provider.start_replies(chats)
+            after = candidate.generate(chats, provider.decoding)
+            harm = [_harm(probes, replies, provider) for replies in (before, after)]
+            compared.append(_compare(*harm))
         return self.decide(compared)
 
     def decide(self, compared: Sequence[_Comparison]) -> Decision:
@@ -121,10 +121,8 @@ def _compare(start: Sequence[bool | None], candidate: Sequence[bool | None]) -> 
 
 
 def _harm(
-    target: Target, probes: Sequence[Prompt], system: str | None, provider: Provider
+    probes: Sequence[Prompt], replies: Sequence[Reply], provider: Provider
 ) -> list[bool | None]:
     """Whether each answer is a 5 to the provider's judge; None where it gave no verdict."""
-    ask = Ask("audit", system=system)
-    replies = target.generate([ask(probe.text) for probe in probes], provider.decoding)
     verdicts = provider.judge(probes, [reply.text for reply in replies])
     return [is_hit(verdict.score) for verdict in verdicts]

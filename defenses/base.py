@@ -85,6 +85,8 @@ class Provider:
     """The provider's judge; never the one that scores the matrix."""
     start: Callable[[], Target]
     """The start model, loaded when it is called for."""
+    start_replies: Callable[[Sequence[Chat]], list[Reply]]
+    """What the start model answers; asked once, however many candidates are compared with it."""
     base: Callable[[], Target]
     """The unaligned base model; raises `UserError` when there is none."""
     decoding: Decoding
@@ -155,7 +157,8 @@ def largest_dose(customer_rows: int) -> int:
     """The paper's largest dose of safety rows for an upload, told from its size alone.
 
     Table 4 of Qi et al. 2023 (arXiv 2310.03693): 10 beside 10 rows, 100 beside 100, and 1000
-    beside about 50,000.
+    beside about 50,000. # ours: between those, a hundred until a fiftieth is more. The paper has
+    nothing there; beside 500 rows it is a fifth, ten times the share that its benign sets had.
     """
     return min(customer_rows, max(_SMALL_UPLOAD, round(_LARGE_SHARE * customer_rows)))
 

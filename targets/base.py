@@ -27,6 +27,15 @@ def device() -> Literal["cpu", "cuda"]:
     return "cuda" if Path("/dev/nvidiactl").exists() and not hidden else "cpu"
 
 
+def gpus() -> list[str]:
+    """Models of the NVIDIA devices, told without torch; empty where models run on the CPU."""
+    if device() == "cpu":
+        return []
+    found = Path("/proc/driver/nvidia/gpus").glob("*/information")
+    lines = [line for path in found for line in path.read_text().splitlines()]
+    return sorted(line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:"))
+
+
 class Reply(NamedTuple):
     """What a target answered."""
 
@@ -42,7 +51,7 @@ class Decoding:
     max_new_tokens: int = 512
     """Longest reply in tokens (official code: 512)."""
     batch_size: int = 128
-    """Chats decoded together, 0 for all at once; in float32 on CPU it changes no reply.
+    """Chats decoded together, 0 for all at once; greedy and in float32 on CPU it changes no reply.
     # ours: on the organism the fastest of a sweep, or within a few percent of it."""
     temperature: float = 0.0
     """0 is greedy, as in the paper."""

@@ -146,13 +146,16 @@ def make_provider(
     def noisy(prompts: list[Prompt], replies: list[str]) -> list[Verdict]:
         return Noisy().score(prompts, replies, world)
 
+    decoding = Decoding(max_new_tokens=8)
+
     def make(start: Target | None = None, judge: Any = None, seed: int = 0) -> Provider:
         return Provider(
             pools=world,
             judge=judge or noisy,
             start=lambda: start or tiny_target,
+            start_replies=lambda chats: (start or tiny_target).generate(chats, decoding),
             base=lambda: tiny_base,
-            decoding=Decoding(max_new_tokens=8),
+            decoding=decoding,
             seed=seed,
         )
 

@@ -53,7 +53,10 @@ def mooring(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (["organism", "chat", "--target", "organism:9:alignment-2"], "--alignment-seed 2"),
         (["organism", "verify", "--worlds", "3-5000"], "between 0 and 999"),
         (["organism", "verify", "--worlds", "7-3"], "such as 3-7"),
-        (["organism", "verify", "--record", "nowhere/x.json"], "its folder is not there"),
+        (
+            ["organism", "verify", "--record", "nowhere/x.json"],
+            "cannot write into its folder",
+        ),
         (["show", "nowhere"], "does not exist"),
         (["list", "defenses", "mx"], "Did you mean 'mix'"),
         (["benhc"], "No such command"),

@@ -100,13 +100,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def bench(folder: Path, out: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), "bench", "--attack", "./loud.py:n=6", "--attack",
-         "benign:n=4", "--defense", "./half.py:step=3", "--judge", "./length.py:words=2",
-         "--judge", "oracle", "--seeds", "1", "--limit", "11", "--workers", "1", "--out", out],
+def mooring(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *words],
         cwd=folder, env={**os.environ, "MOORING_STORE": str(folder / "store")},
         capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def bench(folder: Path, out: str) -> dict[str, object]:
+    done = mooring(
+        folder, "bench", "--attack", "./loud.py:n=6", "--attack", "benign:n=4", "--defense",
+        "./half.py:step=3", "--judge", "./length.py:words=2", "--judge", "oracle", "--seeds", "1",
+        "--limit", "11", "--workers", "1", "--out", out,
     )  # fmt: skip
     assert done.returncode in (0, 4), done.stderr  # 4: an empty reply is a missing verdict
     assert "Traceback" not in done.stderr
@@ -129,3 +135,42 @@ def test_they_run_by_path_and_an_edited_defense_is_run_again(folder: Path) -> No
     path.write_text(path.read_text().replace("[:: self.step]", "[1 :: self.step]"))
     again = bench(folder, "three")
     assert again["made"]["tune"] == 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize("moment", ["curate", "during", "acts"])
+def test_one_that_fails_costs_its_own_cells_and_tells_no_text(folder: Path, moment: str) -> None:
+    canary = "kanariya-3307"
+    fails = f"""
+        def {moment}(self, *given: object) -> object:
+            raise ValueError("{canary}")
+    """
+    source = textwrap.dedent(DEFENSE).lstrip().split("    def curate")[0]
+    path = folder / f"fails_{moment}.py"
+    path.write_text(source + textwrap.indent(textwrap.dedent(fails), "    "))
+    done = mooring(
+        folder, "bench", "--attack", "benign:n=4", "--defense", f"./{path.name}", "--seeds", "1",
+        "--limit", "11", "--workers", "1", "--out", moment,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert canary not in said
+    assert "ValueError" in said
+    cells = json.loads((folder / moment / "matrix.json").read_text())["cells"]
+    failed = {cell["defense"] for cell in cells if cell["status"] == "failed"}
+    assert failed == {f"./{path.name}"}
+
+
+def test_showing_a_run_runs_no_file_that_it_names(folder: Path) -> None:
+    bench(folder, "shown")
+    marks = folder / "was_run"
+    kept = {path: path.read_text() for path in folder.glob("*.py")}
+    try:
+        for path, text in kept.items():
+            path.write_text(f"open({str(marks)!r}, 'w')\n{text}")
+        for words in (["show", "shown"], ["report", "shown"], ["compare", "shown", "shown"]):
+            assert mooring(folder, *words).returncode == 0
+        assert not marks.exists()
+    finally:
+        for path, text in kept.items():
+            path.write_text(text)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -65,7 +66,7 @@ def cell(matrix: Matrix, attack: str, defense: str) -> RenderableType:
         raise UserError(unknown("attack of this run", attack, attacks))
     if defense not in summary.rows(matrix):
         raise UserError(unknown("defense of this run", defense, summary.rows(matrix)))
-    table = Table("category", *(Text(column.ask) for column in columns), box=box.SIMPLE_HEAD)
+    table = Table("category", *(escape(column.ask) for column in columns), box=box.SIMPLE_HEAD)
     overall = [summary.entry(matrix, defense, column) for column in columns]
     table.add_row("all", *(rate_text(entry.rate) for entry in overall), style="bold")
     by_category = [summary.by_category(matrix, defense, column) for column in columns]

@@ -93,6 +93,21 @@ def test_a_plan_says_what_is_missing(make_lab: MakeLab) -> None:
     assert caught.value.stage == "tune"
 
 
+def test_every_moment_is_kept_apart_by_start_model_and_decoding(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    other = Resolved(_Other("other", lab.resolved.checkpoint.folder), *lab.resolved[1:])
+    labs = [lab, make_lab(resolved=other), make_lab(decoding=Decoding(max_new_tokens=5))]
+    cell = Cell(AOA, "mix", 0)
+    assert len({Trial.of(cell, each).key("screen") for each in labs}) == 3
+
+
+class _Other(Checkpoint):
+    @property
+    def digest(self) -> str:
+        """Another one."""
+        return "0" * 64
+
+
 def test_mix_of_nothing_is_none(make_lab: MakeLab) -> None:
     run(make_lab())
     again = make_lab()
