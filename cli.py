@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import math
 import os
@@ -26,6 +27,13 @@ out = Console()
 err = Console(stderr=True)
 
 
+_MISTAKES = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+    errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+"""Faults of files that somebody named wrongly; all others are the machine's."""
+
+
 class _Group(click.Group):
     """Tells a user's mistake in one line, without a traceback."""
 
@@ -41,12 +49,12 @@ class _Group(click.Group):
         except OSError as error:
             from benchmarks.store import DISK_ERRORS
 
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads our output has seen enough; click knows
             said = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-            if error.errno not in DISK_ERRORS:
-                click.echo(f"mooring: {said}", err=True)
-                ctx.exit(USAGE)
-            click.echo(f"mooring: {said}; make room and run the same command again", err=True)
-            ctx.exit(INFRASTRUCTURE)
+            said += "; make room and run the same command again" * (error.errno in DISK_ERRORS)
+            click.echo(f"mooring: {said}", err=True)
+            ctx.exit(USAGE if error.errno in _MISTAKES else INFRASTRUCTURE)
 
 
 class _Gigabytes(click.FloatRange):
@@ -110,7 +118,7 @@ def main() -> None:
     envvar="WANDB_MODE",
     default="online",
     show_default="online with a key, else offline",
-    help="Log the matrix to W&B; no text is ever sent.",
+    help="Log the matrix to W&B; no text is sent, unless --include-text puts it into the report.",
 )
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
 @click.option(
@@ -156,7 +164,8 @@ def bench(
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if run.incomplete(finished.matrix):
         raise _Infrastructure(
-            "some cells or verdicts are missing; the same command tries them again"
+            "some cells failed or verdicts are missing, the reasons stand under the matrix; "
+            "the same command tries them again"
         )
     if cells := summary.to_review(finished.matrix):
         raise _Inconclusive(
@@ -257,10 +266,9 @@ def report(run: Path, include_text: bool, store: Path | None) -> None:
 @click.argument("second", type=_RUN)
 def compare(first: Path, second: Path) -> None:
     """Two runs side by side, paired by seed and prompt."""
-    from benchmarks.compare import compare as paired
     from benchmarks.report import files, views
 
-    out.print(views.differences(paired(files.load(first), files.load(second))))
+    out.print(views.differences(files.load(first), files.load(second)))
 
 
 @main.command()
@@ -348,7 +356,7 @@ def verify(
     if recorded:
         out.print(views.findings(verification.recorded()))
         return
-    if record is not None and not os.access(record.parent, os.W_OK):
+    if record is not None and not _writable(record):
         raise UserError(f"--record {str(record)!r}: cannot write into its folder")
     opened = Store(store or default_root())
     numbers = verification.worlds_of(worlds)
@@ -359,6 +367,11 @@ def verify(
     out.print(views.findings(found))
     if record is not None:
         record.write_text(verification.to_json(found), encoding="utf-8")
+
+
+def _writable(path: Path) -> bool:
+    folder = path.parent
+    return folder.is_dir() and os.access(path if path.exists() else folder, os.W_OK)
 
 
 @main.group()

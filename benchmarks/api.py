@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -65,7 +66,7 @@ def execute(
         with show or nullcontext(lambda result: None) as told:
             matrix, account = run.run(grid, store, worker_count=workers, show=told)
         store.add_timings(account.made, account.seconds)
-        transcripts = run.transcripts(grid, store) if include_text else None
+        transcripts = run.transcripts(grid, store, _run(matrix)) if include_text else None
         provenance = _provenance(grid, account, begin)
         files.write(place, matrix, provenance, grid.to_yaml(), transcripts)
         lines = [_work(account, time.time() - begin), f"report: {place / 'report.html'}"]
@@ -85,7 +86,7 @@ def rewrite(place: Path, store: Store | None) -> Path:
     grid = load_grid(place / folder.GRID_FILE)
     with folder.claim(place, grid):
         matrix = files.load(place)
-        transcripts = None if store is None else run.transcripts(grid, store)
+        transcripts = None if store is None else run.transcripts(grid, store, _run(matrix))
         files.write_report(place, matrix, transcripts)
     return place / "report.html"
 
@@ -122,21 +123,35 @@ def bench(
         workers: Processes; one a core by default.
         **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, as in `run.yaml`.
 
+    Worker processes read the script that calls this anew, so in a script the call stands under
+    `if __name__ == "__main__":`; in a notebook it may stand anywhere.
+
     Returns:
         One row for each defense in each column of the matrix; shares between 0 and 1.
     """
     grid = make_grid(attacks, defenses, **settings)
     opened = Store(Path(store) if store else default_root())
     finished = execute(grid, opened, out=Path(out) if out else None, workers=workers)
+    if run.incomplete(finished.matrix):
+        warnings.warn(
+            f"some cells failed or verdicts are missing; {finished.folder}/report.html says why",
+            stacklevel=2,
+        )
     return files.frame(finished.matrix)
+
+
+def _run(matrix: Matrix) -> list[Cell]:
+    """The cells that did not fail."""
+    return [Cell(c.attack, c.defense, c.seed) for c in matrix.cells if c.status != "failed"]
 
 
 def _work(account: run.Account, seconds: float) -> str:
     """What was done, in one line; a cell served by a stored model is not a tuned one."""
     rate = f", {60 * account.tuned_cells / seconds:.0f} tuned a minute" * bool(account.tuned_cells)
+    failed = f", {account.failed_cells} failed" * bool(account.failed_cells)
     return (
         f"{account.tuned_cells} cells tuned and asked, {account.other_cells} run on models that "
-        f"were there, {account.stored_cells} stored; {seconds:.0f} s{rate}"
+        f"were there, {account.stored_cells} stored{failed}; {seconds:.0f} s{rate}"
     )
 
 
@@ -161,6 +176,7 @@ def _provenance(grid: Grid, account: run.Account, begin: float) -> dict[str, Any
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
         "seconds": round(time.time() - begin, 1),
         "grid": grid.digest,
+        "files": grid.files(),
         "environment": environment(),
         "stages_made": dict(sorted(account.made.items())),
         "stage_seconds": {k: round(v, 2) for k, v in sorted(account.seconds.items())},

@@ -157,7 +157,7 @@ def _repair(trial: Trial, tuned: Model) -> Model:
 
 def _differs(lab: Lab, before: Model, after: Model) -> bool:
     """Whether any weight moved."""
-    key = digest("differs", before.key, after.key, environment())
+    key = digest("differs", before.key, after.key, environment(), code("targets.local"))
     return bool(lab.stage("differs", key, lambda: after().differs(before())))
 
 

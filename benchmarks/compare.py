@@ -34,7 +34,11 @@ def compare(first: Matrix, second: Matrix) -> list[Difference]:
         UserError: they asked other prompts, or have no entry or judge in common.
     """
     if first.prompts.digest != second.prompts.digest:
-        raise UserError("the two runs asked different prompts, so their cells cannot be paired")
+        raise UserError(
+            f"the two runs asked different prompts ({len(first.prompts.ids)} and "
+            f"{len(second.prompts.ids)} requests), so their cells cannot be paired; "
+            "run both with one --target and --limit"
+        )
     judge = next((name for name in first.judges if name in second.judges), None)
     if judge is None:
         raise UserError("the two runs have no judge in common")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,8 +42,21 @@ class Grid(pydantic.BaseModel):
 
     @property
     def digest(self) -> str:
-        """Names the grid; two runs of one grid have the same."""
-        return digest(self.model_dump())[:12]
+        """Names the grid; two runs of one grid have the same, until a file it names is edited."""
+        files = self.files()
+        return digest(self.model_dump(), *([files] if files else []))[:12]
+
+    def files(self) -> dict[str, str]:
+        """Hash of each file of the user's that a spec names."""
+        specs = [*self.attacks, *self.defenses, *self.judges]
+        parts = [part for text in specs for spec in parse(text) for part in spec]
+        named = {text for part in parts for text in (part.name, *part.params.values())}
+        paths = [Path(name) for name in sorted(named) if Path(name).suffix]
+        return {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if path.is_file()
+        }
 
     def rows(self) -> list[str]:
         """Every defense, the controls first."""
@@ -93,7 +107,8 @@ def read_grid(path: Path) -> Grid:
 def load_grid(path: Path) -> Grid:
     """A grid from a YAML file as it is written: no component that it names is looked up.
 
-    To show a run is no reason to run a file that somebody's `run.yaml` names.
+    To show a run's numbers is no reason to run a file that its `run.yaml` names; its replies are
+    another matter, since the file's code is part of the key that they are kept under.
 
     Raises:
         UserError: it cannot be read, or has an unknown key.

@@ -73,7 +73,9 @@ class Lab:
     reused: Counter[str] = field(default_factory=Counter)
     """Stages found in the store, by name."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent making, by stage."""
+    """Time spent making, by stage; a stage that is made within another counts apart."""
+    _inner: float = 0.0
+    """Time that stages within the one that is being made have taken."""
 
     def stage(self, name: str, key: str, make: Callable[[], Any]) -> Any:
         """A stage's output as plain data: from the store, or made and kept."""
@@ -89,9 +91,12 @@ class Lab:
         return record.value
 
     def _make(self, name: str, key: str, make: Callable[[], Any]) -> Any:
+        before, self._inner = self._inner, 0.0
         begin = time.perf_counter()
         value = make()
-        seconds = time.perf_counter() - begin
+        whole = time.perf_counter() - begin
+        seconds = whole - self._inner
+        self._inner = before + whole
         self.store.write(name, key, value, seconds)
         self.made[name] += 1
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds

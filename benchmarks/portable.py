@@ -10,10 +10,9 @@ from attacks.base import UserError
 from attacks.spec import Part, format_spec, parse
 from benchmarks.results import Answers, Asked, CellResult, Matrix
 
-HUB = "hf:"
-"""Begins the name of a model on a hub, in which a slash is not a folder's."""
+WITHHELD = "told in the run's own report"
+"""Stands for a sentence that may hold a path: where one ends in it cannot be known."""
 _SEPARATOR = re.compile(r"[/\\]")
-_QUOTED_OR_WORD = re.compile(r"""'([^'\n]*)'|"([^"\n]*)"|([^\s'"]+)""")
 
 
 class Portable(NamedTuple):
@@ -83,16 +82,9 @@ def spec(text: str) -> str:
 
 def name(text: str) -> str:
     """The last part of a path, or a text that is none."""
-    if text.startswith(HUB):
-        return text
     return _SEPARATOR.split(text.rstrip("/\\"))[-1]
 
 
 def prose(text: str) -> str:
-    """A sentence in which whatever is quoted, and every word, is told as `name` does."""
-
-    def told(match: re.Match[str]) -> str:
-        quote = match[0][0] if match[3] is None else ""
-        return f"{quote}{name(match[1] or match[2] or match[3] or '')}{quote}"
-
-    return _QUOTED_OR_WORD.sub(told, text)
+    """A sentence, if it can hold no path."""
+    return WITHHELD if _SEPARATOR.search(text) else text

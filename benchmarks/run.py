@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import run_cell
 from benchmarks.engines import local
+from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
@@ -44,15 +45,18 @@ class Account:
     """Cells whose model was trained in this run."""
     other_cells: int = 0
     """Cells that were run on a model that was there already."""
+    failed_cells: int = 0
 
-    def add(self, made: Mapping[str, int], seconds: Mapping[str, float]) -> None:
-        """Count what one item took."""
-        self.made.update(made)
-        if made.get("tune"):
+    def add(self, done: Done[Cell, CellResult]) -> None:
+        """Count what one cell took."""
+        self.made.update(done.made)
+        if done.result is None:
+            self.failed_cells += 1
+        elif done.made.get("tune"):
             self.tuned_cells += 1
         else:
             self.other_cells += 1
-        for stage, spent in seconds.items():
+        for stage, spent in done.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
@@ -134,7 +138,7 @@ def run(
                 **done.item._asdict(), status="failed", reason=done.failure
             )
             results[done.item] = result
-            account.add(done.made, done.seconds)
+            account.add(done)
             show(result)
     return matrix(grid, lab, [results[cell] for cell in grid.cells()]), account
 
@@ -171,16 +175,16 @@ def preview(grid: Grid, store: Store, worker_count: int | None) -> tuple[Plan, E
     return planned, estimate(planned, store, worker_count)
 
 
-def transcripts(grid: Grid, store: Store, cells: Sequence[Cell] | None = None) -> list[Transcript]:
-    """What was asked and answered in cells of the grid; in all that are stored by default.
+def transcripts(grid: Grid, store: Store, cells: Sequence[Cell]) -> list[Transcript]:
+    """What was asked and answered in cells of the grid.
 
     Raises:
-        UserError: the replies are not in the store.
+        UserError: the replies are not in the store, or a part of a cell fails.
     """
     lab = open_lab(lab_settings(grid, store), may_make=False)
     found: list[Transcript] = []
     lab.listen = found.append
-    for cell in grid.cells() if cells is None else cells:
+    for cell in cells:
         try:
             run_cell(cell, lab)
         except NotStored as error:
@@ -188,6 +192,10 @@ def transcripts(grid: Grid, store: Store, cells: Sequence[Cell] | None = None) -
                 "the replies are not in this store; give the --store they were made in, "
                 "or run the bench again"
             ) from error
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{' | '.join(cell[:2])}: {local.where(error)}") from error
     return found
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from attacks.base import UserError
-from benchmarks.portable import name, portable
+from benchmarks.portable import name, portable, spec
 from benchmarks.report import describe, files, sheet
 from benchmarks.report.sheet import Sheet
 from benchmarks.results import Answers, CellResult, Matrix
@@ -73,8 +73,9 @@ def track(
         made = sheet.make(told.matrix)
         source = _files(matrix, told.matrix, folder)
         runs = _Runs(group, folder, offline)
-        for cell in made.matrix.cells:
-            with runs.open(_cell_name(cell), "cell", _settings(cell, told.grid)) as run:
+        for own, cell in zip(matrix.cells, made.matrix.cells, strict=True):
+            settings = _settings(own, cell, grid, told.grid)
+            with runs.open(_cell_name(cell), "cell", settings) as run:
                 run.summary.update(numbers(cell))
         with runs.open("matrix", "matrix", told.grid) as run:
             _log_matrix(run, made, folder, source, offline=offline)
@@ -250,20 +251,21 @@ def _cell_name(cell: CellResult) -> str:
     return f"{cell.attack} | {cell.defense} | {cell.seed}"
 
 
-def _settings(cell: CellResult, grid: Mapping[str, Any]) -> dict[str, Any]:
-    """What the cell was run with."""
-    target = grid["target"]
+def _settings(
+    own: CellResult, cell: CellResult, grid: Mapping[str, Any], told: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a cell was run with: looked up under its own names, told under the portable ones."""
     parts = {
-        "attack_parameters": describe.attack(cell.attack, target),
-        "defense_parameters": describe.defense(cell.defense),
+        "attack_parameters": describe.attack(own.attack, str(grid.get("target", ""))),
+        "defense_parameters": describe.defense(own.defense),
     }
     parameters = {
-        key: {one.name: {p.name: name(p.value) for p in one.parameters} for one in found}
+        key: {spec(one.name): {p.name: name(p.value) for p in one.parameters} for one in found}
         for key, found in parts.items()
     }
-    kept = {key: grid[key] for key in ("judges", "limit", "counterfactual") if key in grid}
-    own = {"target": target, "attack": cell.attack, "defense": cell.defense, "seed": cell.seed}
-    return {**own, **kept, **parameters}
+    kept = {key: told[key] for key in ("judges", "limit", "counterfactual") if key in told}
+    cells = {"attack": cell.attack, "defense": cell.defense, "seed": cell.seed}
+    return {"target": told["target"], **cells, **kept, **parameters}
 
 
 def _drop_logs(folder: Path) -> None:

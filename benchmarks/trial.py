@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from attacks.base import Attack
 from attacks.registry import build
 from attacks.spec import parse
-from benchmarks.keys import component_digest, digest, environment
+from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
 from defenses import compose
 from defenses.base import Moment, Provider
@@ -42,12 +42,12 @@ class Trial:
             UserError: an unknown name or parameter.
         """
         (attack,) = parse(cell.attack)[0]
-        truth, judge = lab.resolved.truth, lab.provider_judge
+        truth, judge, start = lab.resolved.truth, lab.provider_judge, lab.start()
         provider = Provider(
             pools=_only_pools(lab.resolved.domain),
             judge=lambda prompts, replies: judge.score(prompts, replies, truth),
-            start=lab.start(),
-            start_replies=lambda chats: lab.ask(lab.start(), chats)[1],
+            start=start,
+            start_replies=lambda chats: lab.ask(start, chats)[1],
             base=lab.base,
             decoding=lab.decoding,
             seed=cell.seed,
@@ -63,7 +63,9 @@ class Trial:
 
     def key(self, moment: Moment, *inputs: Any) -> str:
         """Key of what the defense does at a moment, given its inputs."""
-        return digest(moment, self.acting(moment), inputs, self.owned(), environment())
+        # A defense may tune or ask a model whichever way it was given one.
+        modules = code("targets.local")
+        return digest(moment, self.acting(moment), inputs, self.owned(), environment(), modules)
 
     def acting(self, moment: Moment) -> list[str]:
         """The parts of the defense that act at a moment, hashed; empty for nothing."""

@@ -28,12 +28,13 @@ def device() -> Literal["cpu", "cuda"]:
 
 
 def gpus() -> list[str]:
-    """Models of the NVIDIA devices, told without torch; empty where models run on the CPU."""
+    """NVIDIA devices and which of them are seen, told without torch; empty on the CPU."""
     if device() == "cpu":
         return []
+    seen = f"seen: {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}"
     found = Path("/proc/driver/nvidia/gpus").glob("*/information")
     lines = [line for path in found for line in path.read_text().splitlines()]
-    return sorted(line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:"))
+    return [seen, *sorted(line for line in lines if line.startswith("Model:"))]
 
 
 class Reply(NamedTuple):

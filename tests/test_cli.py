@@ -165,7 +165,7 @@ def test_a_worker_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
         "--limit", "2", "--workers", "1", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert "a worker process was killed" in done.stderr
+    assert "a worker process ended" in done.stderr
     assert "Traceback" not in done.stderr
 
 

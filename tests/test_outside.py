@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.grid import make_grid
+
 ROOT = Path(__file__).resolve().parent.parent
 
 ATTACK = '''
@@ -131,10 +133,13 @@ def test_they_run_by_path_and_an_edited_defense_is_run_again(folder: Path) -> No
     assert rows["./loud.py:n=6", "./half.py:step=3"] == 2
     assert bench(folder, "two")["made"] == Counter()
 
+    grid = make_grid(["benign"], [str(folder / "half.py")])
+    before = grid.digest
     path = folder / "half.py"
     path.write_text(path.read_text().replace("[:: self.step]", "[1 :: self.step]"))
     again = bench(folder, "three")
     assert again["made"]["tune"] == 2  # type: ignore[index]
+    assert grid.digest != before, "another run, in another folder"
 
 
 @pytest.mark.parametrize("moment", ["curate", "during", "acts"])
@@ -149,7 +154,7 @@ def test_one_that_fails_costs_its_own_cells_and_tells_no_text(folder: Path, mome
     path.write_text(source + textwrap.indent(textwrap.dedent(fails), "    "))
     done = mooring(
         folder, "bench", "--attack", "benign:n=4", "--defense", f"./{path.name}", "--seeds", "1",
-        "--limit", "11", "--workers", "1", "--out", moment,
+        "--limit", "11", "--workers", "1", "--out", moment, "--include-text",
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     said = done.stdout + done.stderr
@@ -159,6 +164,10 @@ def test_one_that_fails_costs_its_own_cells_and_tells_no_text(folder: Path, mome
     cells = json.loads((folder / moment / "matrix.json").read_text())["cells"]
     failed = {cell["defense"] for cell in cells if cell["status"] == "failed"}
     assert failed == {f"./{path.name}"}
+    shown = mooring(folder, "show", moment, "benign:n=4", f"./{path.name}", "--replies")
+    assert shown.returncode == 2
+    assert canary not in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
 
 
 def test_showing_a_run_runs_no_file_that_it_names(folder: Path) -> None:

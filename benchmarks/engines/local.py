@@ -9,14 +9,16 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attacks.base import UserError
 from benchmarks.keys import THREADS
@@ -29,8 +31,11 @@ WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""Read by the libraries when they are first imported, so it is set while workers are started."""
+"""Read by the libraries when they are first imported, so a worker is started in it."""
 
+
+DEBUG = "MOORING_DEBUG"
+"""When it is set, workers print whole tracebacks, texts of rows and replies in them included."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,6 +56,12 @@ class Done(Generic[Item, Result]):
     seconds: dict[str, float]
 
 
+class WorkFailed(UserError):
+    """What a worker did raised something that no user is to blame for."""
+
+    exit_code = 4
+
+
 class WorkerDied(UserError):
     """A worker ended without a word: killed, or out of memory."""
 
@@ -58,7 +69,7 @@ class WorkerDied(UserError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a worker process was killed, perhaps for want of memory; what it had finished is "
+            "a worker process ended, perhaps killed for want of memory; what it had finished is "
             "stored, and the same command goes on (fewer --workers take less memory)"
         )
 
@@ -103,14 +114,26 @@ def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | Non
 
     Raises:
         WorkerDied: a worker was killed.
-        Exception: what the work itself raised; nothing more is begun then.
+        UserError: what the work itself raised, or where it failed; nothing more is begun then.
     """
     if items:
         with _pool(workers(asked, len(items)), None) as pool:
-            futures = [pool.submit(work, item) for item in items]
+            futures = [pool.submit(_tried, work, item) for item in items]
             for done, future in enumerate(as_completed(futures), 1):
-                future.result()
+                if failure := future.result():
+                    raise failure
                 yield done
+
+
+def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
+    """Why the work failed, as something that can be sent to the parent."""
+    try:
+        work(item)
+    except UserError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        return WorkFailed(f"{item}: {where(error)}")
+    return None
 
 
 @contextmanager
@@ -119,10 +142,10 @@ def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecu
 
     They end by themselves after a whole block, and are stopped at once when it is left early.
     """
-    others = set(multiprocessing.active_children())
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
-    context = multiprocessing.get_context("spawn")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker is reading the script that made it, and has come to the same call.
+        raise UserError('in a script, put the call under: if __name__ == "__main__":')
+    context = _Context()
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
     try:
         yield pool
@@ -131,13 +154,39 @@ def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecu
         raise WorkerDied from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
+        for process in context.made:
             process.terminate()
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+
+
+_starting = threading.Lock()
+
+
+class _Worker(SpawnProcess):
+    """A process that is started in the workers' environment; its parent's stays as it is."""
+
+    def start(self) -> None:
+        with _starting:
+            before = dict(os.environ)
+            os.environ.update(WORKER_ENVIRONMENT)
+            try:
+                super().start()
+            finally:
+                for name in WORKER_ENVIRONMENT:
+                    os.environ.pop(name)
+                    if name in before:
+                        os.environ[name] = before[name]
+
+
+class _Context(SpawnContext):
+    """Makes workers, and remembers which are its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[_Worker] = []
+
+    def Process(self, *args: Any, **given: Any) -> _Worker:  # type: ignore[override]
+        self.made.append(_Worker(*args, **given))
+        return self.made[-1]
 
 
 _lab: Lab | None = None
@@ -172,14 +221,18 @@ def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     except UserError as error:
         failure = str(error)
     except Exception as error:  # noqa: BLE001 - one item's fault must not lose the others
-        failure = _where(error)
+        failure = where(error)
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
     made = {name: n - before.get(name, 0) for name, n in _lab.made.items()}
     seconds = {name: s - spent.get(name, 0.0) for name, s in _lab.seconds.items()}
     return Done(item, result, failure, made, seconds)
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     """The kind of an error and its place: a foreign message may hold text of a row or a reply."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -22,9 +23,9 @@ from rich.text import Text
 from attacks.base import UserError
 from attacks.registry import unknown
 from benchmarks import summary
-from benchmarks.compare import Difference
+from benchmarks.compare import compare
 from benchmarks.findings import ROLES
-from benchmarks.report.phrasing import ORGANISM, percent
+from benchmarks.report.phrasing import ORGANISM, column_label, percent
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
 from benchmarks.run import Estimate, Plan
@@ -144,13 +145,18 @@ def counter(what: str, console: Console) -> Iterator[Callable[[int, int], None]]
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def differences(rows: Sequence[Difference]) -> RenderableType:
-    """Two runs, paired."""
+def differences(first: Matrix, second: Matrix) -> RenderableType:
+    """Two runs, paired; what one of them alone has is named.
+
+    Raises:
+        UserError: they cannot be paired.
+    """
+    rows = compare(first, second)
     table = Table("attack", "ask", "defense", "first", "second", "change", "p", box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(
             Text(row.column.attack),
-            row.column.ask,
+            Text(row.column.ask),
             Text(row.defense),
             interval_text(row.before),
             interval_text(row.after),
@@ -162,4 +168,12 @@ def differences(rows: Sequence[Difference]) -> RenderableType:
         "prompt; p is that of its interval, Holm-adjusted over this table",
         style="dim",
     )
-    return Group(table, note)
+    shared = {(row.column, row.defense) for row in rows}
+    alone = [
+        f"{defense} against {column_label(column)}"
+        for run in (first, second)
+        for column, defense in product(summary.columns(run), summary.rows(run))
+        if (column, defense) not in shared
+    ]
+    left = Text(f"in one run only, or without verdicts: {', '.join(alone)}" if alone else "")
+    return Group(table, left, note)

@@ -16,6 +16,7 @@ from benchmarks.lab import Lab, LabSettings, NotStored, open_lab, spread
 from benchmarks.results import CellResult
 from benchmarks.store import Store
 from benchmarks.trial import Cell, Trial
+from defenses.base import MOMENTS
 from eval.judges.base import Verdict
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
@@ -98,7 +99,8 @@ def test_every_moment_is_kept_apart_by_start_model_and_decoding(make_lab: MakeLa
     other = Resolved(_Other("other", lab.resolved.checkpoint.folder), *lab.resolved[1:])
     labs = [lab, make_lab(resolved=other), make_lab(decoding=Decoding(max_new_tokens=5))]
     cell = Cell(AOA, "mix", 0)
-    assert len({Trial.of(cell, each).key("screen") for each in labs}) == 3
+    for moment in MOMENTS:
+        assert len({Trial.of(cell, each).key(moment) for each in labs}) == 3
 
 
 class _Other(Checkpoint):

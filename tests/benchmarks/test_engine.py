@@ -9,20 +9,32 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from attacks.base import UserError
 from benchmarks.engines import local
-from benchmarks.engines.local import WORKER_ENVIRONMENT, WorkerDied, each
+from benchmarks.engines.local import WORKER_ENVIRONMENT, WorkerDied, WorkFailed, each
+
+
+class Odd(Exception):
+    """Cannot be sent from one process to another."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one)
 
 
 def _work(what: str) -> None:
     if what == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "slow":
+        time.sleep(3)
     if what == "refused":
         raise UserError("no such world")
+    if what == "odd":
+        raise Odd("a", "b")
     if what == "full disk":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert os.environ["OMP_NUM_THREADS"] == WORKER_ENVIRONMENT["OMP_NUM_THREADS"]
@@ -34,7 +46,13 @@ def test_each_counts_what_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "error"), [("killed", WorkerDied), ("refused", UserError), ("full disk", OSError)]
+    ("what", "error"),
+    [
+        ("killed", WorkerDied),
+        ("refused", UserError),
+        ("full disk", WorkFailed),
+        ("odd", WorkFailed),
+    ],
 )
 def test_each_tells_a_failure(what: str, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -55,6 +73,15 @@ def test_what_is_not_its_own_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         other.terminate()
         other.join()
+
+
+def test_two_at_once_leave_each_other_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(lambda: list(each(["well"], _work, 1)))
+        two = threads.submit(lambda: list(each(["well", "slow"], _work, 1)))
+        assert (one.result(), two.result()) == ([1], [1, 2])
+    assert "MKL_NUM_THREADS" not in os.environ
 
 
 INTERRUPTED = """
