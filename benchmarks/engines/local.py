@@ -70,7 +70,8 @@ class WorkerDied(UserError):
     def __init__(self) -> None:
         super().__init__(
             "a worker process ended, perhaps killed for want of memory; what it had finished is "
-            "stored, and the same command goes on (fewer --workers take less memory)"
+            "stored, and the same command goes on (fewer --workers take less memory; in a script "
+            'of your own, put the call under: if __name__ == "__main__":)'
         )
 
 
@@ -142,9 +143,6 @@ def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecu
 
     They end by themselves after a whole block, and are stopped at once when it is left early.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker is reading the script that made it, and has come to the same call.
-        raise UserError('in a script, put the call under: if __name__ == "__main__":')
     context = _Context()
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
     try:
