@@ -107,6 +107,8 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, signal_: signal.Signals) 
         [sys.executable, str(script)],
         env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True,
         stderr=subprocess.DEVNULL,
+        # A shell's background job ignores Ctrl-C, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         _until(begun.is_file)
@@ -116,6 +118,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, signal_: signal.Signals) 
     finally:
         if _alive(parent.pid):
             os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
 
 
 def _alive(group: int) -> bool:
