@@ -1,0 +1,101 @@
+"""A real HTTP server on this machine that speaks as much of the format as a test needs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Plan:
+    """What the server does, and what it saw."""
+
+    reply: Callable[[str], str] = lambda text: "I answer."
+    """Text of the answer to the last message."""
+    fault: Callable[[str, int], int | str] = lambda text, attempt: 200
+    """Status for a message's nth try (from 1); `hang up` answers nobody after the work is done."""
+    latency: float = 0.0
+    finish: str = "stop"
+    headers: dict[str, str] = field(default_factory=dict)
+    tries: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    """Messages whose work was done, answered or not."""
+    busy: int = 0
+    most_busy: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def serving(plan: Plan) -> Iterator[str]:
+    """The base URL of a server that follows the plan."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text = body["messages"][-1]["content"]
+            with plan.lock:
+                plan.tries[text] += 1
+                attempt = plan.tries[text]
+                plan.busy += 1
+                plan.most_busy = max(plan.most_busy, plan.busy)
+            time.sleep(plan.latency)
+            fault = plan.fault(text, attempt)
+            with plan.lock:
+                plan.busy -= 1
+                if fault in (200, "hang up"):
+                    plan.done[text] += 1
+            if fault == "hang up":
+                self.close_connection = True
+                self.connection.close()
+            elif fault == 200:
+                self._send(200, _completion(plan.reply(text), plan.finish, body["model"]))
+            else:
+                self._send(int(fault), {"error": {"message": f"about {text}", "code": None}})
+
+        def _send(self, status: int, body: dict[str, Any]) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            for name, value in plan.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Tests print nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, *_: object) -> None:
+            """A line that was hung up is no news."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _completion(text: str, finish: str, model: str) -> dict[str, Any]:
+    return {
+        "id": "1", "object": "chat.completion", "created": 0, "model": f"{model}-2026",
+        "choices": [{
+            "index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text},
+        }],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    }  # fmt: skip
