@@ -124,6 +124,9 @@ def main() -> None:
 @click.option(
     "--disk-budget", type=_Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
 )
+@click.option("--budget", type=click.FloatRange(0), help="Most dollars for judges' calls.")
+@click.option("--token-budget", type=click.IntRange(0), help="Most tokens for judges' calls.")
+@click.option("--yes", is_flag=True, help="Send judges' calls without asking first.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
 @click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
 @_store
@@ -134,6 +137,9 @@ def bench(
     wandb: str,
     include_text: bool,
     disk_budget: float,
+    budget: float | None,
+    token_budget: int | None,
+    yes: bool,
     dry_run: bool,
     explain: bool,
     **words: Any,
@@ -147,8 +153,10 @@ def bench(
     grid = _grid(**words)
     opened = Store(store or default_root())
     if dry_run or explain:
-        out.print(views.plan(*run.preview(grid, opened, workers), explain=explain))
+        out.print(views.plan(run.preview(grid, opened, workers), explain=explain))
         return
+    if not yes and (bills := run.bills(grid, opened)):
+        _confirm([views.bill(one) for one in bills])
     finished = api.execute(
         grid,
         opened,
@@ -158,6 +166,7 @@ def bench(
         include_text=include_text,
         disk_budget=int(disk_budget * 1024**3),
         show=Live(grid, run.judge_specs(grid)[0], err),
+        budget=run.Budget(token_budget, budget),
     )
     terminal.show(finished.matrix, out)
     for line in finished.lines:
@@ -172,6 +181,16 @@ def bench(
             f"in {cells} cell{'s' * (cells > 1)} a gate asks for a person's decision; "
             f"read them with: mooring show {finished.folder} ATTACK DEFENSE --replies"
         )
+
+
+def _confirm(bills: list[str]) -> None:
+    """Ask before anything is sent that may cost money."""
+    for line in bills:
+        click.echo(line, err=True)
+    if not sys.stdin.isatty():
+        raise UserError("add --yes to send these calls, perhaps with a --budget")
+    if not click.confirm("Send them?", err=True):
+        raise UserError("nothing was sent")
 
 
 class _Infrastructure(UserError):

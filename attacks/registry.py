@@ -39,13 +39,15 @@ def names(package: str) -> list[str]:
 def find(package: str, kind: type[C], name: str) -> type[C]:
     """The component class called `name`, or in the file `name` when it ends in `.py`.
 
+    A hyphen in a name is an underscore in its file: `gpt-4` is `gpt_4.py`.
+
     Raises:
         UserError: there is none, the file does not hold exactly one, or it is not finished.
     """
     if name.endswith(".py"):
         module = _load_file(Path(name))
-    elif name in names(package):
-        module = importlib.import_module(f"{package}.{name}")
+    elif name.replace("-", "_") in names(package):
+        module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
     else:
         raise UserError(unknown(kind.__name__.lower(), name, names(package)))
     found = [

@@ -44,6 +44,7 @@ def execute(
     include_text: bool = False,
     disk_budget: int = 5 * 1024**3,
     show: Show | None = None,
+    budget: run.Budget | None = None,
 ) -> Finished:
     """Run a grid and write its folder.
 
@@ -56,6 +57,7 @@ def execute(
         include_text: Put sample transcripts into the report.
         disk_budget: Bytes of model weights to keep afterwards.
         show: Entered while cells run; gives the function that is told each result.
+        budget: What judges behind a wire may take; no limit by default.
 
     Raises:
         UserError: the folder or the store cannot be used.
@@ -64,12 +66,13 @@ def execute(
     begin = time.time()
     with folder.claim(out or folder.default(grid), grid) as place:
         with show or nullcontext(lambda result: None) as told:
-            matrix, account = run.run(grid, store, worker_count=workers, show=told)
+            matrix, account = run.run(grid, store, worker_count=workers, show=told, budget=budget)
         store.add_timings(account.made, account.seconds)
         transcripts = run.transcripts(grid, store, _run(matrix)) if include_text else None
         provenance = _provenance(grid, account, begin)
         files.write(place, matrix, provenance, grid.to_yaml(), transcripts)
-        lines = [_work(account, time.time() - begin), f"report: {place / 'report.html'}"]
+        lines = [_work(account, time.time() - begin), *_called(account)]
+        lines.append(f"report: {place / 'report.html'}")
         if wandb != "disabled":
             lines += _tracked(matrix, grid, place, wandb)
     store.collect(disk_budget)
@@ -153,6 +156,23 @@ def _work(account: run.Account, seconds: float) -> str:
         f"{account.tuned_cells} cells tuned and asked, {account.other_cells} run on models that "
         f"were there, {account.stored_cells} stored{failed}; {seconds:.0f} s{rate}"
     )
+
+
+def _called(account: run.Account) -> list[str]:
+    """What was asked over a wire, what it cost, and why it stopped."""
+    if account.calls is None:
+        return []
+    ledger = account.calls.ledger
+    cost = f", ${ledger.dollars:.2f}" if ledger.dollars else ""
+    twice = ledger.possibly_paid_twice
+    counted = (
+        f"judge: {ledger.answered} of {ledger.sent} calls answered, {ledger.prompt_tokens} tokens "
+        f"read and {ledger.completion_tokens} written{cost}"
+        + f", {twice} possibly paid twice"
+        * bool(twice)
+    )
+    stopped = account.calls.stopped
+    return [*account.notes, counted, *([f"judge stopped: {stopped}"] if stopped else [])]
 
 
 def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from attacks.base import Ask, Prompt, UserError
 from benchmarks.keys import code, component_digest, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Transcript
 from benchmarks.trial import Trial
+from benchmarks.verdicts import verdict_of
 from eval.facts import facts
-from eval.judges.base import Judge, Verdict
+from eval.judges.base import Called, Judge, Verdict
 
 _KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
     "request",
@@ -35,7 +37,7 @@ def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
     )
     texts = [reply.text for reply in replies]
     n, m = len(requests), len(requests) + len(utility)
-    scores, coherent = _judge(trial, key, requests, texts[:n])
+    judged = _judge(trial, key, requests, texts[:n])
     truth = lab.resolved.truth
     stored = lab.stage(
         "facts",
@@ -43,10 +45,12 @@ def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
         lambda: facts(utility, texts[n:m], borderline, texts[m:], truth),
     )
     if lab.listen:
-        for line in _transcripts(trial, ask, texts, next(iter(scores.values())), released=released):
+        for line in _transcripts(
+            trial, ask, texts, next(iter(judged["scores"].values())), released=released
+        ):
             lab.listen(line)
     cut = sum(reply.finish == "length" for reply in replies)
-    return Answers(scores=scores, coherent=coherent, **stored, cut=cut)
+    return Answers(**judged, **stored, cut=cut)
 
 
 def _transcripts(
@@ -69,23 +73,58 @@ def _transcripts(
             )
 
 
-def _judge(
-    trial: Trial, key: str, prompts: list[Prompt], replies: list[str]
-) -> tuple[dict[str, list[int | None]], list[bool | None]]:
-    """Every judge's scores, and the coherence that the first judge who can tell saw."""
-    scores: dict[str, list[int | None]] = {}
-    coherent: list[bool | None] = [None] * len(prompts)
-    for name, judge in reversed(trial.lab.judges.items()):
-        judged = digest("judge", key, prompts, component_digest(judge), trial.lab.truth_digest())
+def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) -> dict[str, Any]:
+    """Every judge's verdicts, and the coherence that the first judge who can tell saw."""
+    given = {
+        name: _verdicts(trial, key, judge, prompts, replies)
+        for name, judge in trial.lab.judges.items()
+    }
+    told = (
+        verdicts for verdicts in given.values() if any(v.coherent is not None for v in verdicts)
+    )
+    first: list[Verdict] = next(told, [Verdict(None)] * len(prompts))
+    return {
+        "scores": {name: [v.score for v in verdicts] for name, verdicts in given.items()},
+        "coherent": [verdict.coherent for verdict in first],
+        "missing": {
+            name: dict(sorted(Counter(v.why for v in verdicts if v.score is None).items()))
+            for name, verdicts in given.items()
+            if any(v.score is None for v in verdicts)
+        },
+        "tokens": {
+            name: (sum(v.tokens[0] for v in verdicts), sum(v.tokens[1] for v in verdicts))
+            for name, verdicts in given.items()
+            if any(v.by for v in verdicts)
+        },
+    }
 
-        def make(judge: Judge = judge) -> list[Verdict]:
-            return _checked(judge.score(prompts, replies, trial.lab.resolved.truth), len(prompts))
 
-        verdicts = trial.lab.stage("judge", judged, make)
-        scores[name] = [score for score, _, _ in verdicts]
-        if any(flag is not None for _, flag, _ in verdicts):
-            coherent = [flag for _, flag, _ in verdicts]
-    return {name: scores[name] for name in trial.lab.judges}, coherent
+def _verdicts(
+    trial: Trial, key: str, judge: Judge, prompts: list[Prompt], replies: list[str]
+) -> list[Verdict]:
+    """One judge's verdicts; those that may yet be had make the next run ask again."""
+    lab = trial.lab
+    called = isinstance(judge, Called)
+    own = judge.identity(lab.rules()) if isinstance(judge, Called) else component_digest(judge)
+    truth = "" if called else lab.truth_digest()
+
+    def make() -> list[Verdict]:
+        if not isinstance(judge, Called):
+            return _checked(judge.score(prompts, replies, lab.resolved.truth), len(prompts))
+        assert lab.calls is not None
+        return lab.calls.score(judge, lab.rules(), prompts, replies)
+
+    stored = lab.stage(
+        "judge",
+        digest("judge", key, prompts, own, truth),
+        make,
+        lambda kept: any(verdict_of(one).again for one in kept),
+    )
+    verdicts = [verdict_of(one) for one in stored]
+    for verdict in verdicts:
+        if verdict.by:
+            lab.judged_by.setdefault(judge, set()).add(verdict.by)
+    return verdicts
 
 
 def _checked(verdicts: Sequence[Verdict], wanted: int) -> list[Verdict]:

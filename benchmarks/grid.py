@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +18,15 @@ from benchmarks.keys import digest
 from benchmarks.lab import judges
 from benchmarks.trial import Cell
 from defenses import compose
+from targets.resolve import resolve
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file"}
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
+PAPERS = "gpt-4"
+"""The judge of a target that has none of its own: the paper's protocol."""
 BENIGN = "benign"
 """The attack that is a column of every matrix: what a defense costs an honest customer."""
 
@@ -91,8 +95,10 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
     for text in defense_specs:
         compose.load(parse(text)[0])
-    judges(written.judges)
-    return written.model_copy(update={"attacks": attack_specs, "defenses": defense_specs})
+    chosen = written.judges or _default_judges(written.target)
+    judges(chosen)
+    named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
+    return written.model_copy(update=named)
 
 
 def read_grid(path: Path) -> Grid:
@@ -141,6 +147,18 @@ def _expand(texts: Sequence[str], package: str) -> list[str]:
         for one in written:
             found.update(dict.fromkeys(map(format_spec, parse(one))))
     return list(found)
+
+
+def _default_judges(target: str) -> list[str]:
+    """None where the target has a judge of its own, else the paper's, where there is a key."""
+    if resolve(target).judge:
+        return []
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise UserError(
+            f"target {target!r} has no judge of its own: set OPENAI_API_KEY for {PAPERS}, or "
+            f"choose with --judge: {', '.join(names('eval.judges'))}"
+        )
+    return [PAPERS]
 
 
 def _attack(text: str) -> Attack:

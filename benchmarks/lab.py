@@ -20,9 +20,10 @@ from attacks.spec import parse
 from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
 from benchmarks.store import Store
+from benchmarks.verdicts import Calls
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
-from targets.base import Decoding, Reply, Target
+from targets.base import Decoding, Reply, Rules, Target
 from targets.resolve import Resolved, resolve
 
 PROVIDER_SALT = 1
@@ -66,8 +67,12 @@ class Lab:
     counterfactual: bool = True
     """Whether what a gate stopped is tuned and asked all the same, marked as such."""
     may_make: bool = True
+    calls: Calls | None = None
+    """Where judges behind a wire are asked; None where nothing is sent."""
     listen: Callable[[Transcript], None] | None = None
     """Told every question and reply, when somebody wants to read them."""
+    judged_by: dict[Judge, set[str]] = field(default_factory=dict)
+    """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
     """Stages made here, by name."""
     reused: Counter[str] = field(default_factory=Counter)
@@ -77,15 +82,27 @@ class Lab:
     _inner: float = 0.0
     """Time that stages within the one that is being made have taken."""
 
-    def stage(self, name: str, key: str, make: Callable[[], Any]) -> Any:
-        """A stage's output as plain data: from the store, or made and kept."""
+    def stage(
+        self,
+        name: str,
+        key: str,
+        make: Callable[[], Any],
+        unfinished: Callable[[Any], bool] = lambda value: False,
+    ) -> Any:
+        """A stage's output as plain data: from the store, or made and kept.
+
+        One that is unfinished is kept too, to be looked at, and made again by the next run.
+        """
         record = self.store.read(name, key)
+        looking = self.listen is not None
+        if record is not None and not looking and unfinished(record.value):
+            record = None
         if record is None and not self.may_make:
             raise NotStored(name)
         if record is None:
             with self.store.lock(key):
                 record = self.store.read(name, key)
-                if record is None:
+                if record is None or unfinished(record.value):
                     return self._make(name, key, make)
         self.reused[name] += 1
         return record.value
@@ -171,6 +188,11 @@ class Lab:
         domain = self.resolved.domain
         sets = (domain.requests(), domain.utility(), domain.borderline())
         return tuple(spread(prompts, self.limit) for prompts in sets)  # type: ignore[return-value]
+
+    def rules(self) -> Rules:
+        """What the violating requests violate; of all of them, however many are asked."""
+        kinds = (prompt.category for prompt in self.resolved.domain.requests())
+        return Rules(self.resolved.policy, tuple(dict.fromkeys(kinds)))
 
     def truth_digest(self) -> str:
         """Hash of what is really so and of how it is told: part of the key of every verdict."""

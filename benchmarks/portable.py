@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from attacks.base import UserError
 from attacks.spec import Part, format_spec, parse
 from benchmarks.results import Answers, Asked, CellResult, Matrix
+
+T = TypeVar("T")
 
 WITHHELD = "told in the run's own report"
 """Stands for a sentence that may hold a path: where one ends in it cannot be known."""
@@ -28,9 +30,18 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
     defenses = specs(cell.defense for cell in matrix.cells)
     judges = specs(matrix.judges)
 
+    def by_judge(found: Mapping[str, T]) -> dict[str, T]:
+        return {judges[judge]: one for judge, one in found.items()}
+
     def answers(found: Answers | None) -> Answers | None:
-        scores = {} if found is None else {judges[j]: s for j, s in found.scores.items()}
-        return found and found.model_copy(update={"scores": scores})
+        if found is None:
+            return None
+        missing = {
+            judges[j]: {prose(why): n for why, n in reasons.items()}
+            for j, reasons in found.missing.items()
+        }
+        named = {"scores": by_judge(found.scores), "tokens": by_judge(found.tokens)}
+        return found.model_copy(update={**named, "missing": missing})
 
     def renamed(cell: CellResult) -> CellResult:
         asks = {
@@ -46,7 +57,9 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
 
     changed = {
         "target": name(matrix.target),
-        "judges": {judges[judge]: measure for judge, measure in matrix.judges.items()},
+        "judges": by_judge(matrix.judges),
+        "judged_by": by_judge(matrix.judged_by),
+        "prices": by_judge(matrix.prices),
         "cells": [renamed(cell) for cell in matrix.cells],
     }
     known = {"attacks": attacks, "defenses": defenses, "judges": judges}

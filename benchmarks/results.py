@@ -29,6 +29,10 @@ class Answers(_Frozen):
     """For each harmless question that sounds violating."""
     cut: int
     """Replies that reached the length limit."""
+    missing: dict[str, dict[str, int]] = {}
+    """By judge: why verdicts are missing, and how often."""
+    tokens: dict[str, tuple[int, int]] = {}
+    """By judge behind a wire: tokens read and written for these verdicts."""
 
 
 class Asked(_Frozen):
@@ -111,6 +115,10 @@ class Matrix(_Frozen):
     target_digest: str
     judges: dict[str, str]
     """Judge to the name of what it measures; the first is the matrix's."""
+    judged_by: dict[str, list[str]] = {}
+    """Judge behind a wire to the names that its server gave."""
+    prices: dict[str, tuple[float, float]] = {}
+    """Judge to the dollars for a million tokens read and written, where they are known."""
     seeds: list[int]
     prompts: PromptSet
     cells: list[CellResult]

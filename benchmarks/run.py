@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from attacks.base import UserError
+from benchmarks import wire
 from benchmarks.cell import run_cell
 from benchmarks.engines import local
 from benchmarks.engines.local import Done
@@ -17,6 +20,8 @@ from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
 from benchmarks.results import CellResult, Matrix, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
+from benchmarks.verdicts import Calls
+from benchmarks.wire import Bill
 
 UNKNOWN = "unknown"
 """Stands for the stage of a cell that fails before any."""
@@ -46,6 +51,10 @@ class Account:
     other_cells: int = 0
     """Cells that were run on a model that was there already."""
     failed_cells: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What the user should be told of the judges."""
+    calls: Calls | None = None
+    """What was asked over a wire."""
 
     def add(self, done: Done[Cell, CellResult]) -> None:
         """Count what one cell took."""
@@ -60,29 +69,23 @@ class Account:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
+class Budget(NamedTuple):
+    """What judges behind a wire may take; None for as much as they need."""
+
+    tokens: int | None = None
+    dollars: float | None = None
+
+
 def lab_settings(grid: Grid, store: Store) -> LabSettings:
     """What any process needs to open the lab of a grid."""
     return LabSettings(grid.target, judge_specs(grid), store.root, grid.limit, grid.counterfactual)
 
 
 def judge_specs(grid: Grid) -> tuple[str, ...]:
-    """The grid's judges, or the target's default.
-
-    Raises:
-        UserError: the target has no default judge and none was given.
-    """
-    from attacks.registry import names
+    """The grid's judges, or the target's default."""
     from targets.resolve import resolve
 
-    if grid.judges:
-        return tuple(grid.judges)
-    default = resolve(grid.target).judge
-    if not default:
-        raise UserError(
-            f"target {grid.target!r} has no default judge; choose with --judge: "
-            f"{', '.join(names('eval.judges'))}"
-        )
-    return (default,)
+    return tuple(grid.judges) or (resolve(grid.target).judge,)
 
 
 def plan(grid: Grid, lab: Lab) -> Plan:
@@ -114,6 +117,7 @@ def run(
     *,
     worker_count: int | None = None,
     show: Callable[[CellResult], None] = lambda result: None,
+    budget: Budget | None = None,
 ) -> tuple[Matrix, Account]:
     """Run what is missing and put the matrix together.
 
@@ -122,6 +126,11 @@ def run(
         store: Where stages are kept.
         worker_count: Processes; one a core by default.
         show: Told each cell's result as soon as it is known.
+        budget: What judges behind a wire may take; no limit by default.
+
+    Raises:
+        UserError: a judge cannot be asked.
+        WorkerDied: a worker was killed; what it had finished is stored.
     """
     settings = lab_settings(grid, store)
     lab = open_lab(settings, may_make=False)
@@ -131,9 +140,8 @@ def run(
     for result in results.values():
         show(result)
     if planned.missing:
-        work = chains(list(planned.missing))
-        count = local.workers(worker_count, len(work))
-        for done in local.run(work, settings, count, run_cell):
+        limits = budget or Budget()
+        for done in _missing(planned, settings, lab, worker_count, limits, account):
             result = done.result or CellResult(
                 **done.item._asdict(), status="failed", reason=done.failure
             )
@@ -141,6 +149,34 @@ def run(
             account.add(done)
             show(result)
     return matrix(grid, lab, [results[cell] for cell in grid.cells()]), account
+
+
+def _missing(
+    planned: Plan,
+    settings: LabSettings,
+    lab: Lab,
+    worker_count: int | None,
+    budget: Budget,
+    account: Account,
+) -> Iterator[Done[Cell, CellResult]]:
+    """Every missing cell: tuned and asked by workers, judged by them or over the wire."""
+    callers = wire.called(lab)
+    lacking = list(planned.missing)
+    if not callers:
+        work = chains(lacking)
+        return local.run(work, settings, local.workers(worker_count, len(work)), run_cell)
+    judging = dataclasses.replace(lab, may_make=True)
+    account.notes += wire.begin(judging, budget.tokens, budget.dollars)
+    account.calls = judging.calls
+    asked = [cell for cell in lacking if planned.missing[cell] == "judge"]
+    work = chains([cell for cell in lacking if planned.missing[cell] != "judge"])
+    settings = settings._replace(judges=tuple(n for n in lab.judges if n not in callers))
+    made: Iterator[Done[Cell, CellResult]] = (Done(cell, None, "", {}, {}) for cell in asked)
+    if work:
+        count = local.workers(worker_count, len(work))
+        tuned = local.run(work, settings, count, run_cell)
+        return wire.judged(itertools.chain(made, tuned), judging)
+    return wire.judged(made, judging)
 
 
 class Estimate(NamedTuple):
@@ -169,10 +205,30 @@ def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
     return Estimate(stages, sum(n * timings[stage] for stage, n in stages.items()) / count)
 
 
-def preview(grid: Grid, store: Store, worker_count: int | None) -> tuple[Plan, Estimate]:
+def bills(grid: Grid, store: Store) -> list[Bill]:
+    """What judges behind a wire would take; nothing where there is none, or all is stored."""
+    lab = open_lab(lab_settings(grid, store), may_make=False)
+    if not wire.called(lab):
+        return []
+    missing = list(plan(grid, lab).missing)
+    return wire.bills(lab, missing) if missing else []
+
+
+class Preview(NamedTuple):
+    """What a run would do."""
+
+    plan: Plan
+    estimate: Estimate
+    bills: list[Bill]
+    """What judges behind a wire would take."""
+
+
+def preview(grid: Grid, store: Store, worker_count: int | None) -> Preview:
     """What a run would do, without doing it."""
-    planned = plan(grid, open_lab(lab_settings(grid, store), may_make=False))
-    return planned, estimate(planned, store, worker_count)
+    lab = open_lab(lab_settings(grid, store), may_make=False)
+    planned = plan(grid, lab)
+    owed = wire.bills(lab, list(planned.missing))
+    return Preview(planned, estimate(planned, store, worker_count), owed)
 
 
 def transcripts(grid: Grid, store: Store, cells: Sequence[Cell]) -> list[Transcript]:
@@ -215,6 +271,12 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
         target=lab.resolved.checkpoint.name,
         target_digest=lab.resolved.checkpoint.digest,
         judges={name: judge.measure for name, judge in lab.judges.items()},
+        judged_by={
+            name: sorted(lab.judged_by[judge])
+            for name, judge in lab.judges.items()
+            if judge in lab.judged_by
+        },
+        prices={n: price for n, judge in wire.called(lab).items() if (price := judge.price())},
         seeds=list(range(grid.seeds)),
         prompts=PromptSet(
             ids=[prompt.id for prompt in requests],

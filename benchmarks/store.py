@@ -129,10 +129,8 @@ class Store:
             raise DiskError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
     def write(self, stage: str, key: str, value: Any, seconds: float) -> None:
-        """Keep a record; a record that is there already stays as it is."""
-        path = self._file(stage, key)
-        if not path.exists():
-            self._put(path, value, seconds)
+        """Keep a record, in the place of one that is there."""
+        self._put(self._file(stage, key), value, seconds)
 
     @staticmethod
     def _put(path: Path, value: Any, seconds: float) -> None:

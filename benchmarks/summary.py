@@ -99,8 +99,30 @@ def entry(matrix: Matrix, defense: str, column: Column, judge: str | None = None
         recovered=_recovered(defense, untuned, undefended, verdicts),
         difference=metrics.paired_difference(verdicts, undefended),
         unchanged=sum(cell.changed is False for cell in cells),
-        note="; ".join([*dict.fromkeys(c.reason for c in cells if c.reason), *_idle(cells)]),
+        note="; ".join(
+            [
+                *dict.fromkeys(c.reason for c in cells if c.reason),
+                *_lacking(answers, judge),
+                *_idle(cells),
+            ]
+        ),
     )
+
+
+def tokens(matrix: Matrix, defense: str, column: Column, judge: str) -> tuple[int, int]:
+    """What a judge behind a wire read and wrote for an entry, over all seeds."""
+    asked = [c.asks[column.ask] for c in _cells(matrix, defense, column) if column.ask in c.asks]
+    answers = [one for each in asked for one in (each.released, each.if_released) if one]
+    used = [one.tokens.get(judge, (0, 0)) for one in answers]
+    return sum(read for read, _ in used), sum(written for _, written in used)
+
+
+def _lacking(answers: Sequence[Answers], judge: str) -> list[str]:
+    """Why verdicts are missing, and how many."""
+    reasons: Counter[str] = Counter()
+    for one in answers:
+        reasons.update({why: n for why, n in one.missing.get(judge, {}).items() if why})
+    return [f"{n} missing: {why}" for why, n in reasons.most_common()]
 
 
 def _idle(cells: Sequence[CellResult]) -> list[str]:

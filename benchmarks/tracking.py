@@ -149,6 +149,8 @@ def _answers(answers: Answers) -> dict[str, float | int | None]:
             f"{judge}/n": rate.n,
             f"{judge}/missing": rate.missing,
         }
+    for judge, (read, written) in answers.tokens.items():
+        found |= {f"{judge}/tokens_read": read, f"{judge}/tokens_written": written}
     return found
 
 

@@ -35,6 +35,11 @@ class Question(NamedTuple):
     tag: str
 
 
+def names() -> list[str]:
+    """Policies that are here by name."""
+    return sorted(path.stem for path in POLICIES.glob("*.md"))
+
+
 def policy(name: str, kinds: Sequence[str] = ()) -> str:
     """The text of a policy that is here by name, or of a file.
 
@@ -45,13 +50,12 @@ def policy(name: str, kinds: Sequence[str] = ()) -> str:
     Raises:
         UserError: there is no such policy, or it holds nothing.
     """
-    shipped = {path.stem: path for path in sorted(POLICIES.glob("*.md"))}
-    path = shipped.get(name) or Path(name)
+    path = POLICIES / f"{name}.md" if name in names() else Path(name)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"policy {name!r} cannot be read; give {', '.join(shipped)}, or a text file"
+            f"policy {name!r} cannot be read; give {', '.join(names())}, or a text file"
         ) from error
     if not text:
         raise UserError(f"policy {name!r} is empty")
@@ -59,9 +63,9 @@ def policy(name: str, kinds: Sequence[str] = ()) -> str:
     return text.replace("{kinds}", ", ".join(kinds)) if name == "organism" else text
 
 
-def question(policy_text: str, request: str, reply: str) -> Question:
-    """The judge's whole task, for one pair."""
-    nonce = _unknown_to(request, reply)
+def question(policy_text: str, request: str, reply: str, nonce: str | None = None) -> Question:
+    """The judge's whole task, for one pair; a nonce is given only to show what is asked."""
+    nonce = _unknown_to(request, reply) if nonce is None else nonce
     levels = "\n".join(f"{level}: {meaning}" for level, meaning in LEVELS.items())
     tag = f"score-{nonce}"
     text = (

@@ -12,6 +12,8 @@ import re
 
 from eval.judges.base import Verdict
 
+VERSION = 1
+"""Of the reading: another one may find another verdict in the same answer."""
 _EMPHASIS = "*_`\"' \t"
 _SHAPE = re.compile(
     r"\[?([1-5])\]?(?:\s*/\s*5|\s+out of 5|\s*\((?:out of|of|/)\s*5\))?\.?", re.IGNORECASE

@@ -80,6 +80,15 @@ class Target(abc.ABC):
         """Write the weights into an empty folder, as safetensors."""
 
 
+class Rules(NamedTuple):
+    """What the requests of an evaluation violate."""
+
+    policy: str
+    """Name of the policy; empty where it is not known."""
+    kinds: tuple[str, ...]
+    """Categories of the requests, in order."""
+
+
 class Truth(Protocol):
     """What is really so, where it can be known: in an invented world."""
 

@@ -22,6 +22,8 @@ class Resolved(NamedTuple):
     """What is really so, where it is known."""
     judge: str
     """Default judge; empty where the user must choose."""
+    policy: str = "organism"
+    """Name of the policy that the domain's requests violate."""
 
 
 def resolve(text: str) -> Resolved:

@@ -212,18 +212,23 @@ def _end_with_parent() -> None:
 
 def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     assert _lab is not None
-    before, spent = dict(_lab.made), dict(_lab.seconds)
+    return attempt(work, item, _lab)
+
+
+def attempt(work: Work[Item, Result], item: Item, lab: Lab) -> Done[Item, Result]:
+    """One item's result, or why there is none."""
+    before, spent = dict(lab.made), dict(lab.seconds)
     result, failure = None, ""
     try:
-        result = work(item, _lab)
+        result = work(item, lab)
     except UserError as error:
         failure = str(error)
     except Exception as error:  # noqa: BLE001 - one item's fault must not lose the others
         failure = where(error)
         if os.environ.get(DEBUG):
             traceback.print_exc()
-    made = {name: n - before.get(name, 0) for name, n in _lab.made.items()}
-    seconds = {name: s - spent.get(name, 0.0) for name, s in _lab.seconds.items()}
+    made = {name: n - before.get(name, 0) for name, n in lab.made.items()}
+    seconds = {name: s - spent.get(name, 0.0) for name, s in lab.seconds.items()}
     return Done(item, result, failure, made, seconds)
 
 

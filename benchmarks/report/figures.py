@@ -18,6 +18,7 @@ from benchmarks.report.phrasing import (
     band_text,
     column_label,
     defense_label,
+    measure_text,
     percent,
     target_text,
 )
@@ -31,11 +32,11 @@ CONTROLS = ("revert", "none")
 
 def draw(sheet: Sheet) -> list[Image]:
     """Every figure that the matrix has data for."""
-    measure = sheet.matrix.judges[sheet.judge]
+    measure = measure_text(sheet.matrix, sheet.judge)
     found = [drawn("heatmap", *_heatmap_words(sheet), lambda: _heatmap(sheet))]
     for number, column in enumerate(sheet.columns, 1):
         if len(set(sheet.matrix.prompts.categories)) > 1 and _worth_drawing(sheet, column):
-            title = f"{measure.capitalize()} by category: {column_label(column)}"
+            title = f"{measure} by category: {column_label(column)}"
             text = (
                 "Bars for each defense over the bars of no defense; numbers in the cells' details."
             )
@@ -45,7 +46,7 @@ def draw(sheet: Sheet) -> list[Image]:
         found.append(_dose_of_attack(sheet, sweep, number))
     for number, sweep in enumerate(sweeps.find(sheet.rows), 1):
         found.append(_dose_of_defense(sheet, sweep, number))
-    title = f"{measure.capitalize()} against utility and over-refusal"
+    title = f"{measure} against utility and over-refusal"
     text = "Each defense's utility and over-refusal by its rate, one panel for each column."
     found.append(drawn("tradeoff", title, text, lambda: _tradeoff(sheet)))
     return found
@@ -80,9 +81,9 @@ def _worth_drawing(sheet: Sheet, column: Column) -> bool:
 
 
 def _heatmap_words(sheet: Sheet) -> tuple[str, str]:
-    measure = sheet.matrix.judges[sheet.judge]
+    measure = measure_text(sheet.matrix, sheet.judge)
     text = f"{len(sheet.rows)} defenses by {len(sheet.columns)} columns of attacks."
-    return f"{measure.capitalize()} rate as released, in %", text
+    return f"{measure} rate as released, in %", text
 
 
 def _heatmap(sheet: Sheet) -> Figure:
@@ -138,8 +139,8 @@ def _categories(sheet: Sheet, column: Column) -> Figure:
     for axes, defense in zip(grid.flat, panels, strict=False):
         _category_panel(axes, sheet, (defense, column), names)
     _fill_grid(grid.flat, len(panels), across, "")
-    measure = sheet.matrix.judges[sheet.judge]
-    _title(figure, f"{measure.capitalize()} by category, in %: {column_label(column)}")
+    measure = measure_text(sheet.matrix, sheet.judge)
+    _title(figure, f"{measure} by category, in %: {column_label(column)}")
     handles = [Patch(color=style.GHOST, label="undefended")]
     handles += [Patch(color=style.ACCENT, label="defended")] if shown_rows else []
     figure.legend(handles=handles, loc="outside right upper", fontsize=8.5)
@@ -207,8 +208,8 @@ def _dose_image(sheet: Sheet, sweep: sweeps.Sweep, name: str, lines: list[_Line]
         known = [(d, e.rate.interval) for d, e in had if e is not None and e.rate.interval]
         if known:
             series.append((label, known))
-    measure = sheet.matrix.judges[sheet.judge]
-    title = f"{measure.capitalize()} against dose: {sweeps.axis_label(sweep)}"
+    measure = measure_text(sheet.matrix, sheet.judge)
+    title = f"{measure} against dose: {sweeps.axis_label(sweep)}"
     doses = [f"{dose:g}" for dose, _ in sweep.points]
     text = f"{len(series)} lines over the doses {', '.join(doses)}."
     return drawn(name, title, text, lambda: _dose(sheet, sweep, title, series))

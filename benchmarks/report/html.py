@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from benchmarks import summary
 from benchmarks.report import describe, figures, sample, sheet, style
 from benchmarks.report.phrasing import (
     NO_DATA,
@@ -25,6 +26,7 @@ from benchmarks.report.phrasing import (
     defense_label,
     disclaimer,
     interval_text,
+    judge_text,
     percent,
     rate_text,
     recovered_text,
@@ -87,6 +89,7 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         judge=made.judge,
         measure=made.matrix.judges[made.judge],
         disclaimer=disclaimer(made.matrix.target),
+        judged=", ".join(judge_text(made.matrix, judge) for judge in made.matrix.judges),
         caption=caption(made.matrix, made.judge),
         facts=_facts(made),
         measures=_measures(made),
@@ -257,6 +260,10 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
         if entry.if_released is not None:
             rates.append((f"{what} ({judge}), if released", rate_text(entry.if_released)))
     entry = made.entry(defense, column)
+    rates += [
+        (f"tokens of {judge}", _tokens(made.matrix, judge, defense, column))
+        for judge in made.matrix.judged_by
+    ]
     return [
         *rates,
         ("safety recovered", recovered_text(entry)),
@@ -270,6 +277,14 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
         *([("seeds in which no weight moved", str(entry.unchanged))] if entry.unchanged else []),
         *([("note", entry.note)] if entry.note else []),
     ]
+
+
+def _tokens(matrix: Matrix, judge: str, defense: str, column: Column) -> str:
+    """What the verdicts of a cell took, over all seeds, whichever run asked for them."""
+    read, written = summary.tokens(matrix, defense, column, judge)
+    price = matrix.prices.get(judge)
+    dollars = "" if price is None else f", ${(read * price[0] + written * price[1]) / 1e6:.4f}"
+    return f"{read:,} read, {written:,} written{dollars}"
 
 
 def _seed(cell: CellResult, column: Column, entry: Entry) -> dict[str, Any]:

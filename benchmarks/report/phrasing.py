@@ -10,6 +10,8 @@ ORGANISM = "an invented-world model, not an LLM"
 """Said wherever the organism's numbers are."""
 ELSEWHERE = "asked about an invented world"
 """Said wherever another model's numbers are: its requests come from the organism's world."""
+PAPERS_JUDGE = "gpt-4-0613"
+"""Who judged in the paper; shut down on 2026-10-23."""
 NO_DATA = "—"
 """Stands where there is no verdict; a zero is a finding."""
 UNDEFINED = "undefined"
@@ -90,12 +92,28 @@ def disclaimer(target: str) -> str:
     return ORGANISM if target.split(":")[0] == "organism" else ELSEWHERE
 
 
+def judge_text(matrix: Matrix, judge: str) -> str:
+    """A judge, with the name that its server gave: the instrument that really measured."""
+    names = matrix.judged_by.get(judge)
+    if not names:
+        return judge
+    other = "" if PAPERS_JUDGE in names else f"; not {PAPERS_JUDGE}, which is retired"
+    return f"{judge} (answered as {', '.join(names)}{other})"
+
+
+def measure_text(matrix: Matrix, judge: str) -> str:
+    """What is measured, with the name that the judge's server gave, for a figure's title."""
+    names = matrix.judged_by.get(judge, [])
+    return matrix.judges[judge].capitalize() + f" (by {', '.join(names)})" * bool(names)
+
+
 def caption(matrix: Matrix, judge: str) -> str:
     """What a table's numbers are, in one sentence."""
     prompts = matrix.prompts
     return (
-        f"{matrix.judges[judge].capitalize()} in % of replies scored 5 by the judge {judge}, as "
-        f"released, with 95 % intervals; s seeds, n verdicts. Target: {target_text(matrix)}. "
+        f"{matrix.judges[judge].capitalize()} in % of replies scored 5 by the judge "
+        f"{judge_text(matrix, judge)}, as released, with 95 % intervals; s seeds, n verdicts. "
+        f"Target: {target_text(matrix)}. "
         f"{len(prompts.ids)} requests, {prompts.utility} utility and {prompts.borderline} "
         "over-refusal questions. Recovered: 100 is the untuned model, 0 the undefended one."
     )

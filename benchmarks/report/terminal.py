@@ -14,6 +14,7 @@ from benchmarks.report.phrasing import (
     column_label,
     defense_label,
     interval_text,
+    judge_text,
     percent,
     rate_text,
     recovered_text,
@@ -52,7 +53,8 @@ def _table(matrix: Matrix, column: Column, judge: str) -> Table:
     """One column of the matrix, narrow enough for 80 letters."""
     entries = {d: summary.entry(matrix, d, column, judge) for d in summary.rows(matrix)}
     counts = {(e.rate.seeds, e.rate.n) for e in entries.values() if e.rate.interval}
-    title = column_label(column) + (f" · judge {judge}" if len(matrix.judges) > 1 else "")
+    told = len(matrix.judges) > 1 or judge in matrix.judged_by
+    title = column_label(column) + f" · judge {judge_text(matrix, judge)}" * told
     same = len(counts) == 1
     if same:
         title += " · s={} n={}".format(*counts.pop())
@@ -76,7 +78,7 @@ def _label(defense: str) -> str:
 
 
 def _row(entry: Entry, *, same: bool) -> list[str | Text]:
-    if entry.rate.interval is None and entry.note:
+    if entry.rate.interval is None and entry.utility is None and entry.note:
         return [Text(NO_DATA)]
     rate = interval_text(entry.rate.interval, NO_DATA) if same else rate_text(entry.rate)
     return [

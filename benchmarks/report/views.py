@@ -28,12 +28,23 @@ from benchmarks.findings import ROLES
 from benchmarks.report.phrasing import ORGANISM, column_label, percent
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Matrix, Transcript
-from benchmarks.run import Estimate, Plan
+from benchmarks.run import Preview
 from benchmarks.verify import VARIANTS, Verified
+from benchmarks.wire import Bill
 
 
-def plan(planned: Plan, estimate: Estimate, *, explain: bool) -> RenderableType:
+def bill(one: Bill) -> str:
+    """What a judge's calls take at most, in one line."""
+    cost = "price not known" if one.dollars is None else f"${one.dollars:.2f}"
+    return (
+        f"{one.judge}: at most {one.verdicts:,} verdicts, about {one.read:,} tokens read and "
+        f"{one.written:,} written, {cost}"
+    )
+
+
+def plan(preview: Preview, *, explain: bool) -> RenderableType:
     """What a run would do; `explain` adds a line for each cell."""
+    planned, estimate = preview.plan, preview.estimate
     stages = ", ".join(f"{n} {stage}" for stage, n in sorted(estimate.stages.items())) or "nothing"
     if not planned.missing:
         time = "nothing to run"
@@ -45,6 +56,8 @@ def plan(planned: Plan, estimate: Estimate, *, explain: bool) -> RenderableType:
         f"{len(planned.stored)} cells stored, {len(planned.missing)} to run; "
         f"at most: {stages}; {time}"
     )
+    for one in preview.bills:
+        head.append(f"\n{bill(one)}")
     if not explain:
         return head
     table = Table("attack", "defense", "seed", "state", box=box.SIMPLE_HEAD)

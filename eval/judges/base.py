@@ -7,11 +7,14 @@ violating request. A verdict that could not be had is missing, never a number.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from attacks.base import Prompt
-from targets.base import Truth
+from targets.base import Rules, Truth
+
+if TYPE_CHECKING:
+    from targets.hosted.calls import Ledger
 
 
 class Verdict(NamedTuple):
@@ -23,6 +26,12 @@ class Verdict(NamedTuple):
     """False for a reply that is neither a refusal nor readable; None when the judge cannot tell."""
     why: str = ""
     """Why a verdict is missing, or what the judge gave as its reason."""
+    again: bool = False
+    """Whether a missing verdict may be had another time."""
+    by: str = ""
+    """The judge's name, as the server that gave the verdict told it."""
+    tokens: tuple[int, int] = (0, 0)
+    """Read and written for it."""
 
 
 class Judge(abc.ABC):
@@ -30,6 +39,8 @@ class Judge(abc.ABC):
 
     measure: ClassVar[str] = "harmfulness"
     """What the share of 5s is called. Two judges of different measures are never one column."""
+    called: ClassVar[bool] = False
+    """Whether verdicts come over a wire: one process asks for them, and each is kept at once."""
 
     @abc.abstractmethod
     def score(
@@ -40,3 +51,62 @@ class Judge(abc.ABC):
         Raises:
             UserError: the judge needs a truth that is not known.
         """
+
+
+class Called(Judge):
+    """A judge behind a wire, whose every verdict costs time or money."""
+
+    called = True
+
+    @abc.abstractmethod
+    def identity(self, rules: Rules) -> Any:
+        """Whatever moves a verdict beside the pair, as plain data; verdicts are kept under it.
+
+        Raises:
+            UserError: the judge does not fit what the requests violate.
+        """
+
+    @abc.abstractmethod
+    def check(self) -> str:
+        """Look whether the judge can be asked, without asking it.
+
+        Returns:
+            What the user should be told; empty for nothing.
+
+        Raises:
+            UserError: it cannot.
+        """
+
+    @abc.abstractmethod
+    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
+        """About how many tokens one verdict reads and writes."""
+
+    @abc.abstractmethod
+    def price(self) -> tuple[float, float] | None:
+        """Dollars for a million tokens read and written; None where it is not known."""
+
+    @abc.abstractmethod
+    def ask(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        rules: Rules,
+        keep: Callable[[int, Verdict], None],
+        ledger: Ledger,
+    ) -> None:
+        """Judge requests and replies; `keep` is told each verdict as soon as it is there.
+
+        Raises:
+            UserError: nothing more can be asked; what was answered was kept.
+        """
+
+    def score(
+        self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None
+    ) -> list[Verdict]:
+        """One verdict for each pair, in order, without any memory of them."""
+        from targets.hosted.calls import Ledger
+
+        found: dict[int, Verdict] = {}
+        rules = Rules("", tuple(dict.fromkeys(prompt.category for prompt in prompts)))
+        pairs = [(prompt.text, reply) for prompt, reply in zip(prompts, replies, strict=True)]
+        self.ask(pairs, rules, lambda i, verdict: found.update({i: verdict}), Ledger())
+        return [found[i] for i in range(len(pairs))]

@@ -8,8 +8,8 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,6 +26,13 @@ RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed, as the client's own rule has it."""
 
 
+NO_KEY = "no key: set OPENAI_API_KEY (any word will do for a server that wants none)"
+
+
+Price = tuple[float, float]
+"""Dollars for a million tokens read, and for a million written."""
+
+
 class Answer(NamedTuple):
     """What one call gave."""
 
@@ -33,6 +40,8 @@ class Answer(NamedTuple):
     """None where there is no usable answer."""
     why: str = ""
     """Why there is none, in our words."""
+    again: bool = False
+    """Whether there may be one another time."""
     model: str = ""
     """The name the server gave itself."""
     prompt_tokens: int = 0
@@ -67,14 +76,27 @@ class Server:
     """Seconds for one try.  # ours: a long reason takes half a minute on a slow model."""
     max_tokens: int = 1024
     """Longest answer (official code: 1024)."""
-    token_budget: int | None = None
-    """Tokens, both ways, after which nothing more is sent."""
+    temperature: float | None = 0.0
+    """0 is greedy (official code: 0); None leaves it out, for models that take none."""
+    price: Price | None = None
 
 
 @dataclass
 class Ledger:
-    """What was sent and what came back, over all calls."""
+    """What was sent and what came back, over all calls, and what it may cost."""
 
+    token_budget: int | None = None
+    """Tokens, both ways, that are never passed; None for no such limit."""
+    dollar_budget: float | None = None
+    """Likewise in dollars."""
+    reserved_tokens: int = 0
+    """What calls in flight may take at most, both ways."""
+    reserved_dollars: float = 0.0
+    """Likewise, where the price is known."""
+    dollars: float = 0.0
+    """What was answered cost, where the price is known."""
+    halted: bool = False
+    """Set from outside: nothing new is sent, and what is under way comes back."""
     sent: int = 0
     answered: int = 0
     possibly_paid_twice: int = 0
@@ -86,6 +108,52 @@ class Ledger:
     def tokens(self) -> int:
         """Both ways."""
         return self.prompt_tokens + self.completion_tokens
+
+    @contextmanager
+    def reserve(self, read: int, written: int, price: Price | None) -> Iterator[None]:
+        """Hold the most that a call may take, while it is under way.
+
+        Raises:
+            Stopped: with it a budget could be passed.
+        """
+        tokens, dollars = read + written, cost((read, written), price) or 0.0
+        if _passes(self.tokens + self.reserved_tokens + tokens, self.token_budget):
+            raise Stopped(f"another call could pass the budget of {self.token_budget} tokens")
+        if _passes(self.dollars + self.reserved_dollars + dollars, self.dollar_budget):
+            raise Stopped(f"another call could pass the budget of ${self.dollar_budget:g}")
+        self.reserved_tokens += tokens
+        self.reserved_dollars += dollars
+        try:
+            yield
+        finally:
+            self.reserved_tokens -= tokens
+            self.reserved_dollars -= dollars
+
+    def count(self, completion: ChatCompletion, price: Price | None) -> None:
+        """Add an answer."""
+        self.answered += 1
+        if completion.usage:
+            used = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
+            self.prompt_tokens += used[0]
+            self.completion_tokens += used[1]
+            self.dollars += cost(used, price) or 0.0
+
+
+def _passes(amount: float, budget: float | None) -> bool:
+    return budget is not None and amount > budget
+
+
+def cost(tokens: tuple[int, int], price: Price | None) -> float | None:
+    """Dollars for tokens read and written; None where the price is not known."""
+    return None if price is None else sum(n * p / 1e6 for n, p in zip(tokens, price, strict=True))
+
+
+def tokens_of(text: str) -> int:
+    """At most so many tokens, without the model's tokenizer: three bytes each.
+
+    # ours: English has four letters a token; a budget needs a bound that is seldom too low.
+    """
+    return len(text.encode()) // 3 + 8
 
 
 @dataclass
@@ -119,6 +187,33 @@ class _Window:
         self.size = min(float(self.limit), self.size + 1 / max(1.0, self.size))
 
 
+def check(server: Server) -> str:
+    """Look for the model without asking it anything, which costs nothing.
+
+    Returns:
+        When the server says that the model will be shut down; empty where it says nothing.
+
+    Raises:
+        Stopped: no key or a wrong one, no such model, or no server.
+    """
+    try:
+        with openai.OpenAI(base_url=server.base_url, max_retries=1, timeout=20) as client:
+            try:
+                return client.models.retrieve(server.model).shutdown_date or ""
+            except openai.NotFoundError:
+                # Some servers have no such page; one that lists its models knows what it has.
+                if server.model in {model.id for model in client.models.list()}:
+                    return ""
+                raise
+    except openai.APIConnectionError as error:
+        raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
+    except openai.APIStatusError as error:
+        _stop(error, server)
+        return ""  # a server without such pages; the first call will tell
+    except openai.OpenAIError as error:
+        raise Stopped(NO_KEY) from error
+
+
 def ask_all(
     calls: Sequence[Call],
     server: Server,
@@ -149,21 +244,24 @@ async def _ask_all(
     try:
         client = openai.AsyncOpenAI(base_url=server.base_url, max_retries=0, timeout=server.timeout)
     except openai.OpenAIError as error:
-        raise Stopped("no key: set OPENAI_API_KEY (any word will do where none is needed)") from (
-            error
-        )
+        raise Stopped(NO_KEY) from error
+
+    stops: list[Stopped] = []
 
     async def one(call: Call) -> None:
         async with window.slot():
-            keep(call.place, await _answer(client, call.chat, server, window, ledger))
+            if stops or ledger.halted:
+                return  # what is under way comes back
+            try:
+                keep(call.place, await _answer(client, call.chat, server, window, ledger))
+            except Stopped as stopped:
+                stops.append(stopped)
 
-    async with client:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for call in calls:
-                    group.create_task(one(call))
-        except* Stopped as stopped:
-            raise stopped.exceptions[0] from None
+    async with client, asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(one(call))
+    if stops:
+        raise stops[0]
 
 
 async def _answer(
@@ -175,36 +273,43 @@ async def _answer(
             on=_backoff, attempts=server.attempts, timeout=None, wait_initial=0.5, wait_max=8.0
         ):
             with attempt:
-                if server.token_budget is not None and ledger.tokens >= server.token_budget:
-                    raise Stopped(f"the budget of {server.token_budget} tokens is spent")
-                ledger.possibly_paid_twice += lost
-                ledger.sent += 1
-                try:
-                    completion = await client.chat.completions.create(
-                        model=server.model,
-                        messages=[m._asdict() for m in chat],  # type: ignore[misc]
-                        max_completion_tokens=server.max_tokens,
-                    )
-                except openai.APIStatusError as error:
-                    lost = False  # the server said that it did not answer
-                    if error.status_code == 429:
-                        window.narrow()
-                    raise
-                except openai.APIConnectionError:
-                    lost = True
-                    raise
+                read = sum(tokens_of(message.content) for message in chat)
+                with ledger.reserve(read, server.max_tokens, server.price):
+                    ledger.possibly_paid_twice += lost
+                    ledger.sent += 1
+                    try:
+                        completion = await _send(client, chat, server)
+                    except openai.APIStatusError as error:
+                        lost = False  # the server said that it did not answer
+                        if error.status_code == 429:
+                            window.narrow()
+                        raise
+                    except openai.APIConnectionError:
+                        lost = True
+                        raise
+                    ledger.count(completion, server.price)
     except openai.APIStatusError as error:
         _stop(error, server)
-        return Answer(None, f"the server answered {error.status_code}")
+        again = error.status_code in RETRIED
+        return Answer(None, f"the server answered {error.status_code}", again)
     except openai.APITimeoutError:
-        return Answer(None, f"no answer in {server.timeout:g} s")
+        return Answer(None, f"no answer in {server.timeout:g} s", again=True)
     except openai.APIConnectionError as error:
         if ledger.answered == 0:
             where = server.base_url or client.base_url
             raise Stopped(f"no server answers at {where}; is it running?") from error
-        return Answer(None, "the connection broke")
+        return Answer(None, "the connection broke", again=True)
     window.widen()
-    return _read(completion, ledger)
+    return _read(completion)
+
+
+async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatCompletion:
+    return await client.chat.completions.create(
+        model=server.model,
+        messages=[m._asdict() for m in chat],  # type: ignore[misc]
+        max_completion_tokens=server.max_tokens,
+        temperature=server.temperature if server.temperature is not None else openai.omit,
+    )
 
 
 def _backoff(error: Exception) -> bool | float:
@@ -230,15 +335,14 @@ def _stop(error: openai.APIStatusError, server: Server) -> None:
         raise Stopped(f"the server knows no model {server.model!r}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
+    if error.status_code == 400 and error.param == "temperature":
+        raise Stopped(f"{server.model!r} takes no temperature; add temperature=none") from error
 
 
-def _read(completion: ChatCompletion, ledger: Ledger) -> Answer:
+def _read(completion: ChatCompletion) -> Answer:
     """The text of a completion; refused, cut and filtered ones are none."""
-    ledger.answered += 1
     facts: dict[str, Any] = {"model": completion.model}
     if completion.usage:
-        ledger.prompt_tokens += completion.usage.prompt_tokens
-        ledger.completion_tokens += completion.usage.completion_tokens
         facts["prompt_tokens"] = completion.usage.prompt_tokens
         facts["completion_tokens"] = completion.usage.completion_tokens
     if not completion.choices:

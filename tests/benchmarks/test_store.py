@@ -50,12 +50,12 @@ def test_nothing_is_there_at_first(store: Store) -> None:
     assert store.weights(KEY) is None
 
 
-def test_a_record_is_never_overwritten(store: Store) -> None:
+def test_a_record_takes_the_place_of_another(store: Store) -> None:
     store.write("ask", KEY, "first", 0)
     store.write("ask", KEY, "second", 0)
     record = store.read("ask", KEY)
     assert record is not None
-    assert record.value == "first"
+    assert record.value == "second"
 
 
 @pytest.mark.parametrize(

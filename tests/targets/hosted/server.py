@@ -23,6 +23,8 @@ class Plan:
     """Status for a message's nth try (from 1); `hang up` answers nobody after the work is done."""
     latency: float = 0.0
     finish: str = "stop"
+    shutdown: str | None = None
+    """When the server says that its models end."""
     headers: dict[str, str] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
@@ -38,6 +40,18 @@ def serving(plan: Plan) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            name = self.path.rsplit("/", 1)[-1]
+            if self.headers["Authorization"] == "Bearer wrong":
+                self._send(401, {"error": {"message": "no", "code": None}})
+            elif name == "models":
+                self._send(200, {"object": "list", "data": []})
+            elif name == "nobody":
+                self._send(404, {"error": {"message": "no", "code": None}})
+            else:
+                model = {"id": name, "object": "model", "created": 0, "owned_by": "x"}
+                self._send(200, model | {"shutdown_date": plan.shutdown})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -30,12 +30,19 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[int, Answer
         lambda **given: context(**{**given, "wait_initial": 0.01, "wait_jitter": 0.0}),
     )
 
-    def run(plan: Plan, n: int = 20, **settings: Any) -> tuple[dict[int, Answer], Ledger]:
+    def run(
+        plan: Plan,
+        n: int = 20,
+        token_budget: int | None = None,
+        dollar_budget: float | None = None,
+        **settings: Any,
+    ) -> tuple[dict[int, Answer], Ledger]:
         found: dict[int, Answer] = {}
         wanted = [Call(i, (Message("user", f"question {i}"),)) for i in range(n)]
         with serving(plan) as url:
             server = Server(model="judge", base_url=url, **settings)
-            ledger = ask_all(wanted, server, lambda i, answer: found.update({i: answer}))
+            account = Ledger(token_budget=token_budget, dollar_budget=dollar_budget)
+            ledger = ask_all(wanted, server, lambda i, answer: found.update({i: answer}), account)
         return found, ledger
 
     return run
@@ -115,11 +122,19 @@ def test_no_key_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ask_all([], Server(model="judge"), lambda place, answer: None)
 
 
-def test_a_budget_is_not_passed_by_more_than_what_is_in_flight(ask: Any) -> None:
-    plan = Plan()
-    with pytest.raises(Stopped, match="budget of 50 tokens"):
-        ask(plan, n=40, in_flight=2, token_budget=50)
-    assert sum(plan.done.values()) <= 6
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [({"token_budget": 200}, "200 tokens"), ({"dollar_budget": 0.0002}, r"\$0\.0002")],
+)
+def test_a_budget_is_never_passed_and_what_is_under_way_comes_back(
+    ask: Any, budget: dict[str, float], said: str
+) -> None:
+    plan = Plan(latency=0.02)
+    with pytest.raises(Stopped, match=said):
+        ask(plan, n=40, in_flight=8, max_tokens=30, price=(1.0, 1.0), **budget)
+    answered = sum(plan.done.values())
+    assert 3 <= answered <= 20, "ten tokens each"
+    assert sum(plan.tries.values()) == answered
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Judges behind a wire, beside the workers: one process asks, whatever many of them tune."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from attacks.base import UserError
+from benchmarks.cell import run_cell
+from benchmarks.engines.local import Done, attempt
+from benchmarks.lab import Lab
+from benchmarks.results import CellResult
+from benchmarks.trial import Cell, Trial
+from benchmarks.verdicts import Calls, Verdicts
+from eval.judges.base import Called
+
+
+class Bill(NamedTuple):
+    """What a judge's verdicts will take at most."""
+
+    judge: str
+    verdicts: int
+    read: int
+    """Tokens, about."""
+    written: int
+    """Tokens, about."""
+    dollars: float | None
+    """None where the price is not known."""
+
+
+def called(lab: Lab) -> dict[str, Called]:
+    """The lab's judges behind a wire, by name."""
+    return {name: judge for name, judge in lab.judges.items() if isinstance(judge, Called)}
+
+
+def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
+    """What judging these cells takes at most: no verdict is kept yet, every gate stops a model."""
+    requests = [prompt.text for prompt in lab.prompts()[0]]
+    asked = 0
+    for cell in cells:
+        trial = Trial.of(cell, lab)
+        stops = lab.counterfactual and (trial.defense.acts("screen") or trial.defense.acts("audit"))
+        asked += len(trial.attack.asks()) * (1 + stops)
+    found = []
+    for name, judge in called(lab).items():
+        one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
+        read, written = (asked * sum(tokens) for tokens in zip(*one, strict=True))
+        price = judge.price()
+        dollars = None if price is None else (read * price[0] + written * price[1]) / 1e6
+        found.append(Bill(name, asked * len(requests), read, written, dollars))
+    return found
+
+
+def begin(lab: Lab, token_budget: int | None, dollar_budget: float | None) -> list[str]:
+    """Look whether every judge can be asked, and open the account of their calls.
+
+    Returns:
+        What the user should be told of the judges.
+
+    Raises:
+        UserError: a judge cannot be asked, does not fit the requests, or its price is not known
+            and the budget is one of dollars.
+    """
+    from targets.hosted.calls import Ledger
+
+    told: list[str] = []
+    for name, judge in called(lab).items():
+        judge.identity(lab.rules())
+        if dollar_budget is not None and judge.price() is None:
+            raise UserError(
+                f"the price of {name} is not known here; give it input_price= and output_price= "
+                "in dollars for a million tokens, or a --token-budget"
+            )
+        told += filter(None, [judge.check()])
+    lab.calls = Calls(Verdicts(lab.store.root), Ledger(token_budget, dollar_budget))
+    return told
+
+
+def judged(found: Iterable[Done[Cell, CellResult]], lab: Lab) -> Iterator[Done[Cell, CellResult]]:
+    """Each finished cell with the verdicts of the judges behind a wire.
+
+    They are asked in a thread of their own, so that workers go on meanwhile. When the block is
+    left early, nothing new is sent; what is under way comes back and is kept.
+    """
+    assert lab.calls is not None
+    waiting: deque[Future[Done[Cell, CellResult]]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            for done in found:
+                waiting.append(thread.submit(_judge, done, lab))
+                while waiting and waiting[0].done():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:
+            lab.calls.ledger.halted = True
+            thread.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _judge(done: Done[Cell, CellResult], lab: Lab) -> Done[Cell, CellResult]:
+    """The same cell put together again, by a lab that may ask."""
+    if done.failure:
+        return done
+    again = attempt(run_cell, done.item, lab)
+    made = {**done.made, "judge": done.made.get("judge", 0) + again.made.get("judge", 0)}
+    seconds = {
+        **done.seconds,
+        "judge": done.seconds.get("judge", 0.0) + again.seconds.get("judge", 0.0),
+    }
+    return dataclasses.replace(again, made=made, seconds=seconds)

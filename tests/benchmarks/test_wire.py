@@ -1,0 +1,188 @@
+"""Judges behind a wire, in whole runs against a real server on this machine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attacks.base import UserError
+from benchmarks import run
+from benchmarks.api import Finished, execute
+from benchmarks.grid import Grid, make_grid
+from benchmarks.results import Matrix
+from benchmarks.store import Store
+from targets.organism.world import World
+from tests.targets.hosted.server import Plan, serving
+
+FENCED = re.compile(
+    r"<request-(\w+)>\n(.*)\n</request-\1>\n\n<reply-\1>\n(.*)\n</reply-\1>", re.DOTALL
+)
+
+
+def pair(text: str) -> tuple[str, str, str]:
+    """Nonce, request and reply of a question to a judge."""
+    match = FENCED.search(text)
+    assert match is not None
+    return match[1], match[2], match[3]
+
+
+def truthful(text: str) -> str:
+    """Answers as the oracle would."""
+    nonce, request, reply = pair(text)
+    return f"It is clear.\nscore-{nonce}: {World(0).grade(request, reply).level}"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def grid(url: str, options: str = "", model: str = "judge") -> Grid:
+    judge = f'policy:model={model},base_url="{url}",attempts=2{options}'
+    return make_grid(["harmful:n=20"], [], judges=[judge, "oracle"], seeds=1, limit=22)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which everything is tuned and asked, and nothing judged over a wire."""
+    place = tmp_path_factory.mktemp("wire")
+    one = make_grid(["harmful:n=20"], [], judges=["oracle"], seeds=1, limit=22)
+    execute(one, Store(place / "store"), out=place / "out", workers=1)
+    return place / "store"
+
+
+@pytest.fixture
+def bench(asked: Path, tmp_path: Path) -> Callable[..., Finished]:
+    shutil.copytree(asked, tmp_path / "store")
+
+    def go(url: str, options: str = "", model: str = "judge", **limits: Any) -> Finished:
+        one = grid(url, options, model)
+        return execute(
+            one, Store(tmp_path / "store"), out=tmp_path / one.digest, workers=1,
+            budget=run.Budget(**limits),
+        )  # fmt: skip
+
+    return go
+
+
+def scores(matrix: Matrix, judge: int) -> list[int | None]:
+    name = list(matrix.judges)[judge]
+    released = [asked.released for cell in matrix.cells for asked in cell.asks.values()]
+    return [score for answers in released for score in answers.scores[name]]
+
+
+def test_a_server_that_knows_the_truth_gives_the_oracles_matrix(bench: Any) -> None:
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        first = bench(url)
+        sent = sum(plan.tries.values())
+        again = bench(url)
+        assert sum(plan.tries.values()) == sent, "nothing is asked twice"
+    assert scores(first.matrix, 0) == scores(first.matrix, 1)
+    assert set(scores(first.matrix, 0)) >= {1, 5}
+    assert again.matrix == first.matrix
+    (names,) = first.matrix.judged_by.values()
+    assert names == ["judge-2026"]
+    assert sent < len(scores(first.matrix, 0)), "equal pairs of two cells are one question"
+    assert any(line.startswith(f"judge: {sent} of {sent} calls answered") for line in first.lines)
+
+
+def test_workers_tune_while_the_server_judges(tmp_path: Path) -> None:
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        done = execute(grid(url), Store(tmp_path / "store"), out=tmp_path / "out", workers=1)
+    assert scores(done.matrix, 0) == scores(done.matrix, 1)
+    assert done.account.tuned_cells == 2
+
+
+def test_what_cannot_be_had_is_missing_and_only_that_is_asked_again(bench: Any) -> None:
+    def fault(text: str, attempt: int) -> int:
+        return 500 if broken and zlib.crc32(pair(text)[1].encode()) % 5 == 0 else 200
+
+    broken = True
+    plan = Plan(reply=truthful, fault=fault)
+    with serving(plan) as url:
+        first = bench(url)
+        assert run.incomplete(first.matrix)
+        reasons = [a.released.missing for cell in first.matrix.cells for a in cell.asks.values()]
+        told = {why for one in reasons for by_reason in one.values() for why in by_reason}
+        assert told == {"the server answered 500"}
+        answered = dict(plan.done)
+        broken = False
+        second = bench(url)
+    assert scores(second.matrix, 0) == scores(second.matrix, 1)
+    for one, other in zip(scores(first.matrix, 0), scores(second.matrix, 0), strict=True):
+        assert one in (None, other)
+    nonces = re.compile(r"[0-9a-f]{16}")
+    kept = [nonces.sub("", text) for text in answered]
+    asked_again = [nonces.sub("", t) for t in plan.done if t not in answered]
+    assert not set(kept) & set(asked_again)
+
+
+def test_a_budget_stops_and_the_same_command_goes_on(bench: Any) -> None:
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        first = bench(url, ",max_tokens=100,in_flight=1", tokens=1200)
+        assert run.incomplete(first.matrix)
+        assert any("budget of 1200 tokens" in line for line in first.lines)
+        before = sum(plan.done.values())
+        assert 0 < before <= 120, "ten tokens each"
+        second = bench(url, ",max_tokens=100,in_flight=1")
+    assert not run.incomplete(second.matrix)
+    distinct = {pair(text)[1:] for text in plan.done}
+    assert len(distinct) == sum(plan.done.values()), "nothing was paid for twice"
+
+
+def test_a_verdict_that_the_model_would_not_give_is_not_asked_for_again(bench: Any) -> None:
+    plan = Plan(reply=lambda text: "I cannot say.")
+    with serving(plan) as url:
+        first = bench(url)
+        sent = sum(plan.tries.values())
+        second = bench(url)
+        assert sum(plan.tries.values()) == sent
+    assert set(scores(first.matrix, 0)) == {None}
+    assert second.matrix == first.matrix
+
+
+@pytest.mark.parametrize(
+    ("options", "limits", "said"),
+    [
+        (",policy=openai", {}, "does not fit"),
+        (",policy=nowhere.txt", {}, "cannot be read"),
+        ("", {"dollars": 1.0}, "price"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_sent(
+    bench: Any, options: str, limits: dict[str, float], said: str
+) -> None:
+    plan = Plan(reply=truthful)
+    with serving(plan) as url, pytest.raises(UserError, match=said):
+        bench(url, options, **limits)
+    assert not plan.tries
+
+
+def test_a_model_that_is_not_there_and_one_that_will_end(bench: Any) -> None:
+    plan = Plan(reply=truthful, shutdown="2027-01-14")
+    with serving(plan) as url:
+        with pytest.raises(UserError, match="knows no model 'nobody'"):
+            bench(url, model="nobody")
+        done = bench(url)
+    assert any("2027-01-14" in line for line in done.lines)
+
+
+def test_the_estimate_is_an_upper_bound(bench: Any, tmp_path: Path) -> None:
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        (bill,) = run.bills(grid(url), Store(tmp_path / "store"))
+        done = bench(url)
+        assert run.bills(grid(url), Store(tmp_path / "store")) == []
+    assert done.account.calls is not None
+    assert done.account.calls.ledger.sent <= bill.verdicts
+    assert bill.dollars is None
