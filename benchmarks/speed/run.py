@@ -2,7 +2,8 @@
 
 Decoding is held against one prompt at a time and against the best batch size of a sweep, with
 the same limits, threads and cache, and the replies must be equal. Tuning is held against a bare
-torch loop over the same batches, the trainer's construction included.
+torch loop over the same batches, the trainer's construction included. Judging over a wire is
+held against what the server's latency allows, and against one call at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY"
 
 import argparse
 import dataclasses
+import math
 import random
 import statistics
 import sys
@@ -29,11 +31,14 @@ from rich.console import Console
 from attacks.aoa import AOA
 from attacks.base import Chat, Row, Settings, Upload
 from attacks.benign import Benign
-from targets.base import Decoding
+from eval.judges.policy import Policy
+from targets.base import Decoding, Rules
 from targets.hooks import shuffled_epochs
+from targets.hosted.calls import Ledger
 from targets.local import LocalTarget
 from targets.resolve import resolve
 from targets.tuning import collate, encode, twin
+from tests.targets.hosted.server import Plan, serving
 
 T = TypeVar("T")
 SWEEP = (16, 32, 64, 128, 256, 0)
@@ -130,8 +135,32 @@ def tuning(repeats: int) -> None:
     )
 
 
+def judging(latency: float = 0.2, in_flight: int = 32) -> None:
+    """330 judgements by a server on this machine that thinks for a while, and 33 one by one."""
+    os.environ.setdefault("OPENAI_API_KEY", "none")
+    prompts = [prompt.text for prompt in resolve("organism").domain.requests()]
+    plan = Plan(reply=lambda text: "I cannot tell.", latency=latency)
+
+    def judge(pairs: list[tuple[str, str]], n: int) -> float:
+        asked = Policy(model="m", base_url=url, in_flight=n, policy="organism")
+        begin = time.perf_counter()  # waiting is what is measured
+        asked.ask(pairs, Rules("organism", ("x",)), lambda i, verdict: None, Ledger())
+        return time.perf_counter() - begin
+
+    with serving(plan) as url:
+        judge([("warm", "up")], 1)
+        together = judge([(text, "No.") for text in prompts], in_flight)
+        alone = judge([(text, "No.") for text in prompts[:33]], 1)
+    least = math.ceil(len(prompts) / in_flight) * latency
+    out.print(
+        f"judging {len(prompts)} replies, {latency} s each, {in_flight} at a time: {together:.2f} "
+        f"s, {together / least:.2f} times the least that is possible ({least:.1f} s); 33 one by "
+        f"one: {alone:.2f} s, {alone / 33 / (together / len(prompts)):.1f} times as long each"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both comparisons."""
+    """Run all comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="pairs to take the median of")
     repeats = parser.parse_args(arguments).repeats
@@ -139,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     decoding(repeats)
     tuning(repeats)
+    judging()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +191,81 @@ def test_the_estimate_is_an_upper_bound(bench: Any, tmp_path: Path) -> None:
     assert done.account.calls is not None
     assert done.account.calls.ledger.sent <= bill.verdicts
     assert bill.dollars is None
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(url: str, store: Path, out: Path, *words: str) -> list[str]:
+    judge = f'policy:model=judge,base_url="{url}",in_flight=4'
+    return [
+        sys.executable, str(ROOT / "cli.py"), "bench", "--attack", "harmful:n=20", "--judge", judge,
+        "--seeds", "1", "--limit", "22", "--store", str(store), "--out", str(out), *words,
+    ]  # fmt: skip
+
+
+def test_nothing_is_sent_without_a_yes(asked: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(asked, tmp_path / "store")
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        refused = subprocess.run(
+            command(url, store, tmp_path / "out"), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert "at most" in refused.stderr
+        assert "--yes" in refused.stderr
+        assert not plan.tries
+        sent = subprocess.run(
+            command(url, store, tmp_path / "out", "--yes"), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+    assert "answered as" in sent.stdout
+    assert plan.tries
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_answered_before_a_kill_is_not_asked_again(
+    asked: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    store = shutil.copytree(asked, tmp_path / "store")
+    plan = Plan(reply=truthful, latency=0.05)
+    with serving(plan) as url:
+        words = command(url, store, tmp_path / "out", "--yes")
+        first = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        end = time.monotonic() + 60
+        while sum(plan.done.values()) < 12 and time.monotonic() < end:
+            time.sleep(0.01)
+        first.send_signal(how)
+        _, said = first.communicate(timeout=60)
+        assert first.returncode == (-how if how == signal.SIGKILL else 4)
+        assert "Traceback" not in said
+        again = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    distinct = {pair(text)[1:] for text in plan.done}
+    lost = sum(plan.done.values()) - len(distinct)
+    # Calls in flight at a kill are lost with it; Ctrl-C waits for them.
+    assert lost <= (4 if how == signal.SIGKILL else 0)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [({"OPENAI_API_KEY": ""}, "OPENAI_API_KEY"), ({"OPENAI_API_KEY": "wrong"}, "refuses the key")],
+)
+def test_a_key_that_does_not_fit_is_told_before_any_work(
+    asked: Path, tmp_path: Path, environment: dict[str, str], said: str
+) -> None:
+    store = shutil.copytree(asked, tmp_path / "store")
+    plan = Plan(reply=truthful)
+    with serving(plan) as url:
+        done = subprocess.run(
+            command(url, store, tmp_path / "out", "--yes"), env={**os.environ, **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 4
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not plan.tries
