@@ -84,6 +84,19 @@ def _version() -> str:
 _store = click.option(
     "--store", type=click.Path(path_type=Path), help="Where stages are kept between runs."
 )
+
+
+def _budget(command: Any) -> Any:
+    """What judges' calls may take, and whether to ask first."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Send judges' calls without asking first."),
+        click.option("--token-budget", type=click.IntRange(0), help="Most tokens for them."),
+        click.option("--budget", type=click.FloatRange(0), help="Most dollars for judges' calls."),
+    ):
+        command = option(command)
+    return command
+
+
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -124,9 +137,7 @@ def main() -> None:
 @click.option(
     "--disk-budget", type=_Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
 )
-@click.option("--budget", type=click.FloatRange(0), help="Most dollars for judges' calls.")
-@click.option("--token-budget", type=click.IntRange(0), help="Most tokens for judges' calls.")
-@click.option("--yes", is_flag=True, help="Send judges' calls without asking first.")
+@_budget
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
 @click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
 @_store
@@ -302,6 +313,54 @@ def doctor() -> None:
     out.print(table)
     if not all(check.well for check in found):
         raise SystemExit(FAILED)
+
+
+@main.group()
+def judge() -> None:
+    """Judges, measured."""
+
+
+@judge.command(
+    epilog="\b\nExamples:\n"
+    "  mooring judge calibrate noisy\n"
+    "  mooring judge calibrate gpt-4 --budget 1\n"
+    "  mooring judge calibrate gpt-4 --set mine.jsonl"
+)
+@click.argument("name", metavar="JUDGE")
+@click.option("--target", default="organism", show_default=True, help="Whose requests.")
+@click.option(
+    "--set", "path", type=click.Path(path_type=Path), help="Your own pairs: request, reply, score."
+)
+@_budget
+@_store
+def calibrate(
+    name: str,
+    target: str,
+    path: Path | None,
+    budget: float | None,
+    token_budget: int | None,
+    yes: bool,
+    store: Path | None,
+) -> None:
+    """Measure a judge on pairs with known scores; matrices then carry what was found.
+
+    A judge behind a wire is asked anew each time, and compared with the last: a model behind a name
+    may have changed.
+    """
+    from benchmarks import calibration, wire
+    from benchmarks.lab import LabSettings, open_lab
+    from benchmarks.report import views
+    from benchmarks.store import Store, default_root
+
+    opened = Store(store or default_root())
+    lab = open_lab(LabSettings(target, (name,), opened.root, None, False), may_make=False)
+    (one,) = lab.judges.values()
+    _, pairs = calibration.labelled(lab, path)
+    if not yes and (bills := wire.bills_of_pairs(lab, [(p.request, p.reply) for p in pairs])):
+        _confirm([views.bill(bill) for bill in bills])
+    for line in wire.begin(lab, token_budget, budget):
+        err.print(line, markup=False)
+    out.print(views.calibrated(name, calibration.measure(lab, one, path)))
 
 
 @main.group()

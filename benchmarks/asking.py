@@ -9,7 +9,7 @@ from typing import Any, Literal
 from attacks.base import Ask, Prompt, UserError
 from benchmarks.keys import code, component_digest, digest
 from benchmarks.lab import Model
-from benchmarks.results import Answers, Transcript
+from benchmarks.results import Answers, Tokens, Transcript
 from benchmarks.trial import Trial
 from benchmarks.verdicts import verdict_of
 from eval.facts import facts
@@ -92,7 +92,9 @@ def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) ->
             if any(v.score is None for v in verdicts)
         },
         "tokens": {
-            name: (sum(v.tokens[0] for v in verdicts), sum(v.tokens[1] for v in verdicts))
+            name: Tokens(
+                read=sum(v.tokens[0] for v in verdicts), written=sum(v.tokens[1] for v in verdicts)
+            )
             for name, verdicts in given.items()
             if any(v.by for v in verdicts)
         },

@@ -60,6 +60,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         "judges": by_judge(matrix.judges),
         "judged_by": by_judge(matrix.judged_by),
         "prices": by_judge(matrix.prices),
+        "calibrations": by_judge(matrix.calibrations),
         "cells": [renamed(cell) for cell in matrix.cells],
     }
     known = {"attacks": attacks, "defenses": defenses, "judges": judges}

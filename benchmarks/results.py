@@ -16,6 +16,33 @@ class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
+class Tokens(_Frozen):
+    """What a judge behind a wire read and wrote."""
+
+    read: int
+    written: int
+
+
+class Price(_Frozen):
+    """Dollars for a million tokens."""
+
+    read: float
+    written: float
+
+    def of(self, tokens: Tokens) -> float:
+        """Dollars."""
+        return (self.read * tokens.read + self.written * tokens.written) / 1e6
+
+
+class Errors(_Frozen):
+    """A judge's 5s against the labels', as `eval.agreement.Table`."""
+
+    hits: int
+    misses: int
+    false_alarms: int
+    rejections: int
+
+
 class Answers(_Frozen):
     """One model asked in one way."""
 
@@ -31,8 +58,8 @@ class Answers(_Frozen):
     """Replies that reached the length limit."""
     missing: dict[str, dict[str, int]] = {}
     """By judge: why verdicts are missing, and how often."""
-    tokens: dict[str, tuple[int, int]] = {}
-    """By judge behind a wire: tokens read and written for these verdicts."""
+    tokens: dict[str, Tokens] = {}
+    """By judge behind a wire: what these verdicts took."""
 
 
 class Asked(_Frozen):
@@ -107,6 +134,28 @@ class PromptSet(_Frozen):
     digest: str
 
 
+class Calibration(_Frozen):
+    """A judge measured on pairs with known scores; shares and correlations as in `Agreement`."""
+
+    when: str
+    """Day, as in 2026-11-21 (UTC)."""
+    set: str
+    """`organism`, or the name of the user's file."""
+    pairs: str
+    """Hash of the pairs."""
+    domain: str
+    """Hash of the domain that the pairs are of; empty for a set of the user's own."""
+    by: list[str]
+    """Names that the judge's server gave."""
+    n: int
+    missing: int
+    table: Errors
+    kappa: float | None
+    kappa_at_3: float | None
+    kappa_on_5: float | None
+    spearman: float | None
+
+
 class Matrix(_Frozen):
     """All results of one grid."""
 
@@ -117,8 +166,12 @@ class Matrix(_Frozen):
     """Judge to the name of what it measures; the first is the matrix's."""
     judged_by: dict[str, list[str]] = {}
     """Judge behind a wire to the names that its server gave."""
-    prices: dict[str, tuple[float, float]] = {}
-    """Judge to the dollars for a million tokens read and written, where they are known."""
+    prices: dict[str, Price] = {}
+    """Judge behind a wire to what it costs, where that is known."""
+    calibrations: dict[str, Calibration] = {}
+    """Judge to its last calibration, where the store has one."""
+    domain: str = ""
+    """Hash of the domain that was asked about."""
     seeds: list[int]
     prompts: PromptSet
     cells: list[CellResult]

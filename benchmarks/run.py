@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from attacks.base import UserError
-from benchmarks import wire
+from benchmarks import calibration, wire
 from benchmarks.cell import run_cell
 from benchmarks.engines import local
 from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
-from benchmarks.results import CellResult, Matrix, PromptSet, Transcript
+from benchmarks.results import CellResult, Matrix, Price, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
 from benchmarks.verdicts import Calls
@@ -276,7 +276,17 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
             for name, judge in lab.judges.items()
             if judge in lab.judged_by
         },
-        prices={n: price for n, judge in wire.called(lab).items() if (price := judge.price())},
+        calibrations={
+            name: found
+            for name, judge in lab.judges.items()
+            if (found := calibration.latest(lab, judge))
+        },
+        domain=lab.resolved.domain.digest,
+        prices={
+            name: Price(read=price[0], written=price[1])
+            for name, judge in wire.called(lab).items()
+            if (price := judge.price())
+        },
         seeds=list(range(grid.seeds)),
         prompts=PromptSet(
             ids=[prompt.id for prompt in requests],

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from benchmarks.results import Answers, CellResult, Matrix
+from benchmarks.results import Answers, CellResult, Matrix, Tokens
 from eval import metrics
 from eval.metrics import Interval, Rate
 
@@ -109,12 +109,12 @@ def entry(matrix: Matrix, defense: str, column: Column, judge: str | None = None
     )
 
 
-def tokens(matrix: Matrix, defense: str, column: Column, judge: str) -> tuple[int, int]:
+def tokens(matrix: Matrix, defense: str, column: Column, judge: str) -> Tokens:
     """What a judge behind a wire read and wrote for an entry, over all seeds."""
     asked = [c.asks[column.ask] for c in _cells(matrix, defense, column) if column.ask in c.asks]
     answers = [one for each in asked for one in (each.released, each.if_released) if one]
-    used = [one.tokens.get(judge, (0, 0)) for one in answers]
-    return sum(read for read, _ in used), sum(written for _, written in used)
+    used = [one.tokens[judge] for one in answers if judge in one.tokens]
+    return Tokens(read=sum(one.read for one in used), written=sum(one.written for one in used))
 
 
 def _lacking(answers: Sequence[Answers], judge: str) -> list[str]:

@@ -149,8 +149,8 @@ def _answers(answers: Answers) -> dict[str, float | int | None]:
             f"{judge}/n": rate.n,
             f"{judge}/missing": rate.missing,
         }
-    for judge, (read, written) in answers.tokens.items():
-        found |= {f"{judge}/tokens_read": read, f"{judge}/tokens_written": written}
+    for judge, used in answers.tokens.items():
+        found |= {f"{judge}/tokens_read": used.read, f"{judge}/tokens_written": used.written}
     return found
 
 

@@ -47,11 +47,26 @@ def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
     found = []
     for name, judge in called(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
-        read, written = (asked * sum(tokens) for tokens in zip(*one, strict=True))
-        price = judge.price()
-        dollars = None if price is None else (read * price[0] + written * price[1]) / 1e6
-        found.append(Bill(name, asked * len(requests), read, written, dollars))
+        found.append(_bill(name, judge, asked * len(requests), one, asked))
     return found
+
+
+def bills_of_pairs(lab: Lab, pairs: Sequence[tuple[str, str]]) -> list[Bill]:
+    """What judging these requests and replies takes."""
+    found = []
+    for name, judge in called(lab).items():
+        one = [judge.tokens(lab.rules(), request, len(reply) // 3) for request, reply in pairs]
+        found.append(_bill(name, judge, len(pairs), one))
+    return found
+
+
+def _bill(
+    name: str, judge: Called, n: int, each: Sequence[tuple[int, int]], times: int = 1
+) -> Bill:
+    read, written = (times * sum(tokens) for tokens in zip(*each, strict=True))
+    price = judge.price()
+    dollars = None if price is None else (read * price[0] + written * price[1]) / 1e6
+    return Bill(name, n, read, written, dollars)
 
 
 def begin(lab: Lab, token_budget: int | None, dollar_budget: float | None) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
-from benchmarks import summary
+from benchmarks import jury, summary
 from benchmarks.report import describe, figures, sample, sheet, style
 from benchmarks.report.phrasing import (
     NO_DATA,
@@ -25,6 +25,7 @@ from benchmarks.report.phrasing import (
     column_label,
     defense_label,
     disclaimer,
+    instruments,
     interval_text,
     judge_text,
     percent,
@@ -90,6 +91,7 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         measure=made.matrix.judges[made.judge],
         disclaimer=disclaimer(made.matrix.target),
         judged=", ".join(judge_text(made.matrix, judge) for judge in made.matrix.judges),
+        instruments=instruments(made.matrix),
         caption=caption(made.matrix, made.judge),
         facts=_facts(made),
         measures=_measures(made),
@@ -272,6 +274,11 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
         ("utility", percent(entry.utility)),
         ("over-refusal", percent(entry.over_refusal)),
         ("incoherent", percent(entry.incoherent)),
+        *(
+            [("corrected", told)]
+            if (told := jury.corrected(made.matrix, defense, column, made.judge))
+            else []
+        ),
         ("missing verdicts", f"{entry.rate.missing} of {entry.rate.n + entry.rate.missing}"),
         ("uploads released", percent(entry.released)),
         *([("seeds in which no weight moved", str(entry.unchanged))] if entry.unchanged else []),
@@ -281,10 +288,10 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
 
 def _tokens(matrix: Matrix, judge: str, defense: str, column: Column) -> str:
     """What the verdicts of a cell took, over all seeds, whichever run asked for them."""
-    read, written = summary.tokens(matrix, defense, column, judge)
+    used = summary.tokens(matrix, defense, column, judge)
     price = matrix.prices.get(judge)
-    dollars = "" if price is None else f", ${(read * price[0] + written * price[1]) / 1e6:.4f}"
-    return f"{read:,} read, {written:,} written{dollars}"
+    dollars = "" if price is None else f", ${price.of(used):.4f}"
+    return f"{used.read:,} read, {used.written:,} written{dollars}"
 
 
 def _seed(cell: CellResult, column: Column, entry: Entry) -> dict[str, Any]:

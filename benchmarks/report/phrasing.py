@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.results import Matrix
+from benchmarks import jury
+from benchmarks.results import Calibration, Matrix
 from benchmarks.summary import Column, Entry
+from eval.agreement import PAPERS
 from eval.metrics import Interval, Rate
 
 ORGANISM = "an invented-world model, not an LLM"
@@ -105,6 +107,46 @@ def measure_text(matrix: Matrix, judge: str) -> str:
     """What is measured, with the name that the judge's server gave, for a figure's title."""
     names = matrix.judged_by.get(judge, [])
     return matrix.judges[judge].capitalize() + f" (by {', '.join(names)})" * bool(names)
+
+
+def agreement_text(found: Calibration) -> str:
+    """What a calibration found, in one line; two digits, as the paper has them."""
+    table = found.table
+    shares = {
+        "sensitivity": (table.hits, table.hits + table.misses),
+        "specificity": (table.rejections, table.rejections + table.false_alarms),
+    }
+    numbers = {"kappa": found.kappa, "on 5s": found.kappa_on_5, "Spearman": found.spearman}
+    told = [f"{name} {NO_DATA if x is None else f'{x:.2f}'}" for name, x in numbers.items()]
+    told += [f"{name} {percent(part / n if n else None)} %" for name, (part, n) in shares.items()]
+    return f"{', '.join(told)}; n={found.n}, {found.missing} missing"
+
+
+def instruments(matrix: Matrix) -> list[str]:
+    """What is known of the judges: their calibrations, and where two of them part."""
+    lines = []
+    for judge in matrix.judges:
+        known = matrix.calibrations.get(judge)
+        if known is not None:
+            lines.append(
+                f"judge {judge}, calibrated {known.when} on {known.set}: {agreement_text(known)} "
+                f"(the paper's judge against humans: kappa {PAPERS['kappa']}, "
+                f"Spearman {PAPERS['spearman']})"
+            )
+        elif judge in matrix.judged_by:
+            lines.append(f"judge {judge} is not calibrated: mooring judge calibrate measures it")
+    for one in jury.compare(matrix):
+        kappa = one.overall.kappa_on_5
+        line = f"judges {one.judge} and {one.other}: " + (
+            "on 5s they are the same" if kappa is None else f"kappa on 5s {kappa:.2f}"
+        )
+        if one.p is not None and one.p < jury.ALPHA:
+            line += (
+                f"; WARNING: they differ unevenly over the cells (p = {one.p:.1g}), most in "
+                f"{one.worst}: {100 * one.gap:+.0f} points"
+            )
+        lines.append(line)
+    return lines
 
 
 def caption(matrix: Matrix, judge: str) -> str:

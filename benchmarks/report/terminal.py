@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import summary
+from benchmarks import jury, summary
 from benchmarks.report.phrasing import (
     NO_DATA,
     band_text,
     column_label,
     defense_label,
+    instruments,
     interval_text,
     judge_text,
     percent,
@@ -34,11 +35,12 @@ def show(matrix: Matrix, console: Console) -> None:
 
 def render(matrix: Matrix) -> Group:
     """Tables for every column and judge, and the line of facts under them."""
-    tables = [
+    tables: list[RenderableType] = [
         _table(matrix, column, judge)
         for column in summary.columns(matrix)
         for judge in matrix.judges
     ]
+    tables += [Text(line, style="yellow") for line in instruments(matrix)]
     prompts = matrix.prompts
     facts = (
         f"target {target_text(matrix)} · {len(prompts.ids)} requests, {prompts.utility} utility "
@@ -67,7 +69,7 @@ def _table(matrix: Matrix, column: Column, judge: str) -> Table:
         table.add_column(Text(head), justify="right", no_wrap=same and head in wide)
     for defense in sorted(entries, key=lambda d: (d != "revert", d != "none")):
         table.add_row(Text(_label(defense)), *_row(entries[defense], same=same))
-    table.caption = _notes(entries)
+    table.caption = _notes(entries, {d: jury.corrected(matrix, d, column, judge) for d in entries})
     table.caption_justify = "left"
     return table
 
@@ -91,7 +93,7 @@ def _row(entry: Entry, *, same: bool) -> list[str | Text]:
     ]
 
 
-def _notes(entries: dict[str, Entry]) -> Text | None:
+def _notes(entries: dict[str, Entry], corrected: dict[str, str]) -> Text | None:
     """What a number alone would hide: gates, missing verdicts, weights that stayed, failures."""
     lines = []
     for defense, entry in entries.items():
@@ -108,6 +110,8 @@ def _notes(entries: dict[str, Entry]) -> Text | None:
             parts.append(f"weights unchanged in {entry.unchanged} seeds")
         if entry.note:
             parts.append(entry.note)
+        if corrected[defense]:
+            parts.append(corrected[defense])
         if parts:
             lines.append(f"{defense}: {'; '.join(parts)}")
     return Text("\n".join([*lines, ""]), style="yellow") if lines else None

@@ -23,14 +23,17 @@ from rich.text import Text
 from attacks.base import UserError
 from attacks.registry import unknown
 from benchmarks import summary
+from benchmarks.calibration import Calibrated
 from benchmarks.compare import compare
 from benchmarks.findings import ROLES
 from benchmarks.report.phrasing import ORGANISM, column_label, percent
 from benchmarks.report.terminal import interval_text, rate_text
-from benchmarks.results import Matrix, Transcript
+from benchmarks.results import Calibration, Matrix, Transcript
 from benchmarks.run import Preview
 from benchmarks.verify import VARIANTS, Verified
 from benchmarks.wire import Bill
+from eval import agreement
+from eval.agreement import PAPERS
 
 
 def bill(one: Bill) -> str:
@@ -40,6 +43,53 @@ def bill(one: Bill) -> str:
         f"{one.judge}: at most {one.verdicts:,} verdicts, about {one.read:,} tokens read and "
         f"{one.written:,} written, {cost}"
     )
+
+
+def calibrated(judge: str, found: Calibrated) -> RenderableType:
+    """How far a judge agrees with known scores, beside the paper's and the time before."""
+    table = Table("", "now", "before", "the paper's judge", box=box.SIMPLE_HEAD)
+    papers = {"kappa, five levels": "kappa", "kappa, 3 or more": "kappa at 3"}
+    papers["Spearman"] = "spearman"
+    before = {} if found.before is None else _numbers(found.before)
+    for label, number in _numbers(found.now).items():
+        paper = PAPERS.get(papers.get(label, ""))
+        table.add_row(label, *map(_number, (number, before.get(label), paper)))
+    cases = Table("sort of reply", "right about a 5", box=box.SIMPLE_HEAD)
+    for case, (right, n) in found.by_case.items():
+        cases.add_row(Text(case), f"{right} of {n}")
+    now = found.now
+    by = f", answered as {', '.join(now.by)}" if now.by else ""
+    head = f"{judge}{by}, on {now.set}: {now.n} pairs, {now.missing} missing"
+    since = "" if found.before is None else f"before: {found.before.when}"
+    return Group(Text(head, style="bold"), table, cases, Text(since, style="dim"))
+
+
+def _numbers(found: Calibration) -> dict[str, float | None]:
+    table = agreement.Table(**found.table.model_dump())
+    known = agreement.Agreement(
+        found.n,
+        found.missing,
+        table,
+        found.kappa,
+        found.kappa_at_3,
+        found.kappa_on_5,
+        found.spearman,
+    )
+    specificity, sensitivity = known.specificity, known.sensitivity
+    return {
+        "kappa, five levels": found.kappa,
+        "kappa, 3 or more": found.kappa_at_3,
+        "kappa, 5 or not": found.kappa_on_5,
+        "Spearman": found.spearman,
+        "precision on 5s": known.precision,
+        "recall on 5s": sensitivity,
+        "false positive rate": None if specificity is None else 1 - specificity,
+        "false negative rate": None if sensitivity is None else 1 - sensitivity,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}"
 
 
 def plan(preview: Preview, *, explain: bool) -> RenderableType:

@@ -20,6 +20,7 @@ from attacks.base import UserError
 from benchmarks import run
 from benchmarks.api import Finished, execute
 from benchmarks.grid import Grid, make_grid
+from benchmarks.report import files
 from benchmarks.results import Matrix
 from benchmarks.store import Store
 from targets.organism.world import World
@@ -93,6 +94,7 @@ def test_a_server_that_knows_the_truth_gives_the_oracles_matrix(bench: Any) -> N
     assert scores(first.matrix, 0) == scores(first.matrix, 1)
     assert set(scores(first.matrix, 0)) >= {1, 5}
     assert again.matrix == first.matrix
+    assert files.load(first.folder) == first.matrix
     (names,) = first.matrix.judged_by.values()
     assert names == ["judge-2026"]
     assert sent < len(scores(first.matrix, 0)), "equal pairs of two cells are one question"
