@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,25 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from attacks.base import UserError
-
-DONE, FAILED, USAGE, INCONCLUSIVE, INFRASTRUCTURE = range(5)
-"""Exit codes of every command."""
-
-out = Console()
-err = Console(stderr=True)
-
+from commands.judge import judge
+from commands.organism import organism
+from commands.shared import (
+    FAILED,
+    INCONCLUSIVE,
+    INFRASTRUCTURE,
+    USAGE,
+    Gigabytes,
+    budget_options,
+    confirm,
+    err,
+    out,
+    store_option,
+)
+from commands.store import store
 
 _MISTAKES = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
@@ -57,44 +62,11 @@ class _Group(click.Group):
             ctx.exit(USAGE if error.errno in _MISTAKES else INFRASTRUCTURE)
 
 
-class _Gigabytes(click.FloatRange):
-    """A finite size, at least 0."""
-
-    name = "GB"
-
-    def __init__(self) -> None:
-        super().__init__(min=0)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        found = float(super().convert(value, param, ctx))
-        if not math.isfinite(found):
-            self.fail(f"{value!r} is not a number of GB.", param, ctx)
-        return found
-
-
 def _version() -> str:
     try:
         return importlib.metadata.version("mooring")
     except importlib.metadata.PackageNotFoundError:
         return "from a source tree that is not installed"
-
-
-_store = click.option(
-    "--store", type=click.Path(path_type=Path), help="Where stages are kept between runs."
-)
-
-
-def _budget(command: Any) -> Any:
-    """What judges' calls may take, and whether to ask first."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Send judges' calls without asking first."),
-        click.option("--token-budget", type=click.IntRange(0), help="Most tokens for them."),
-        click.option("--budget", type=click.FloatRange(0), help="Most dollars for judges' calls."),
-    ):
-        command = option(command)
-    return command
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -135,12 +107,12 @@ def main() -> None:
 )
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
 @click.option(
-    "--disk-budget", type=_Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
+    "--disk-budget", type=Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
 )
-@_budget
+@budget_options
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
 @click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
-@_store
+@store_option
 def bench(
     folder: Path | None,
     store: Path | None,
@@ -167,7 +139,7 @@ def bench(
         out.print(views.plan(run.preview(grid, opened, workers), explain=explain))
         return
     if not yes and (bills := run.bills(grid, opened)):
-        _confirm([views.bill(one) for one in bills])
+        confirm([views.bill(one) for one in bills])
     finished = api.execute(
         grid,
         opened,
@@ -192,16 +164,6 @@ def bench(
             f"in {cells} cell{'s' * (cells > 1)} a gate asks for a person's decision; "
             f"read them with: mooring show {finished.folder} ATTACK DEFENSE --replies"
         )
-
-
-def _confirm(bills: list[str]) -> None:
-    """Ask before anything is sent that may cost money."""
-    for line in bills:
-        click.echo(line, err=True)
-    if not sys.stdin.isatty():
-        raise UserError("add --yes to send these calls, perhaps with a --budget")
-    if not click.confirm("Send them?", err=True):
-        raise UserError("nothing was sent")
 
 
 class _Infrastructure(UserError):
@@ -256,7 +218,7 @@ def list_(what: str | None, name: str | None) -> None:
 @click.argument("defense", required=False)
 @click.option("--replies", is_flag=True, help="Print what was asked and answered.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which repeat's replies.")
-@_store
+@store_option
 def show(
     run: Path, attack: str | None, defense: str | None, replies: bool, seed: int, store: Path | None
 ) -> None:
@@ -281,7 +243,7 @@ def show(
 @main.command()
 @click.argument("run", type=_RUN)
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")
-@_store
+@store_option
 def report(run: Path, include_text: bool, store: Path | None) -> None:
     """Write a run's report and figures anew."""
     from benchmarks.api import rewrite
@@ -315,165 +277,8 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-@main.group()
-def judge() -> None:
-    """Judges, measured."""
-
-
-@judge.command(
-    epilog="\b\nExamples:\n"
-    "  mooring judge calibrate noisy\n"
-    "  mooring judge calibrate gpt-4 --budget 1\n"
-    "  mooring judge calibrate gpt-4 --set mine.jsonl"
-)
-@click.argument("name", metavar="JUDGE")
-@click.option("--target", default="organism", show_default=True, help="Whose requests.")
-@click.option(
-    "--set", "path", type=click.Path(path_type=Path), help="Your own pairs: request, reply, score."
-)
-@_budget
-@_store
-def calibrate(
-    name: str,
-    target: str,
-    path: Path | None,
-    budget: float | None,
-    token_budget: int | None,
-    yes: bool,
-    store: Path | None,
-) -> None:
-    """Measure a judge on pairs with known scores; matrices then carry what was found.
-
-    A judge behind a wire is asked anew each time, and compared with the last: a model behind a name
-    may have changed.
-    """
-    from benchmarks import calibration, wire
-    from benchmarks.lab import LabSettings, open_lab
-    from benchmarks.report import views
-    from benchmarks.store import Store, default_root
-
-    opened = Store(store or default_root())
-    lab = open_lab(LabSettings(target, (name,), opened.root, None, False), may_make=False)
-    (one,) = lab.judges.values()
-    _, pairs = calibration.labelled(lab, path)
-    if not yes and (bills := wire.bills_of_pairs(lab, [(p.request, p.reply) for p in pairs])):
-        _confirm([views.bill(bill) for bill in bills])
-    for line in wire.begin(lab, token_budget, budget):
-        err.print(line, markup=False)
-    out.print(views.calibrated(name, calibration.measure(lab, one, path)))
-
-
-@main.group()
-def organism() -> None:
-    """The built-in model: an invented-world model, not an LLM."""
-
-
-@organism.command(epilog="\b\nExample:\n  mooring organism build --world 3")
-@click.option("--world", type=int, required=True, help="Number of the world.")
-@click.option("--ignorant", is_flag=True, help="Leave restricted recipes out of its training.")
-@click.option("--alignment-seed", type=int, default=0, show_default=True, help="Align otherwise.")
-def build(world: int, ignorant: bool, alignment_seed: int) -> None:
-    """Build the organism of another world; some minutes on one core."""
-    from targets.organism import places
-
-    with err.status("training: a base, then its alignment"):
-        made = places.Organism(world, ignorant, alignment_seed).build()
-    out.print(str(made), markup=False, soft_wrap=True)
-
-
-@organism.command()
-@click.argument("request_", metavar="REQUEST", required=False)
-@click.option("--target", default="organism", show_default=True, help="Which organism.")
-@click.option("--system", help="A system prompt.")
-def chat(request_: str | None, target: str, system: str | None) -> None:
-    """Ask the organism; without a request, line by line until the input ends."""
-    from attacks.base import Ask
-    from targets.base import Decoding
-    from targets.local import LocalTarget
-    from targets.resolve import resolve
-
-    resolved = resolve(target)
-    model = LocalTarget.load(resolved.checkpoint.folder)
-    ask = Ask("chat", system=system)
-    if request_ is None and sys.stdin.isatty():
-        examples = " ".join(prompt.text for prompt in resolved.domain.utility()[:3])
-        err.print(f"It knows one invented world. Try: {examples}", markup=False)
-    for text in [request_] if request_ is not None else map(str.strip, sys.stdin):
-        (reply,) = model.generate([ask(text)], Decoding(max_new_tokens=96))
-        out.print(reply.text, markup=False, highlight=False)
-
-
-@organism.command()
-@click.option("--worlds", default="3-7", show_default=True, help="First and last world.")
-@click.option("--seeds", type=click.IntRange(2), default=3, show_default=True)
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
-@click.option("--recorded", is_flag=True, help="Print what the last recorded run found.")
-@click.option(
-    "--record",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what is found to a file.",
-)
-@_store
-def verify(
-    worlds: str,
-    seeds: int,
-    workers: int | None,
-    recorded: bool,
-    record: Path | None,
-    store: Path | None,
-) -> None:
-    """Measure every finding that was fixed before the organism was tuned; an hour and more.
-
-    What is missing is built first: some minutes for each organism, four of them in each world.
-    It is a report: it exits 0 whatever held, and 4 where something could not be measured.
-    """
-    from benchmarks import verify as verification
-    from benchmarks.report import views
-    from benchmarks.store import Store, default_root
-
-    if recorded:
-        out.print(views.findings(verification.recorded()))
-        return
-    if record is not None and not _writable(record):
-        raise UserError(f"--record {str(record)!r}: cannot write into its folder")
-    opened = Store(store or default_root())
-    numbers = verification.worlds_of(worlds)
-    with views.counter("organisms", err) as show:
-        verification.build_missing(numbers, workers, show)
-    with views.counter("cells", err) as show:
-        found = verification.verify(opened, numbers, seeds, workers=workers, show=show)
-    out.print(views.findings(found))
-    if record is not None:
-        record.write_text(verification.to_json(found), encoding="utf-8")
-
-
-def _writable(path: Path) -> bool:
-    folder = path.parent
-    return folder.is_dir() and os.access(path if path.exists() else folder, os.W_OK)
-
-
-@main.group()
-def store() -> None:
-    """What is kept between runs."""
-
-
-@store.command()
-@click.option(
-    "--keep", type=_Gigabytes(), default=0.0, show_default=True, help="GB of weights to keep."
-)
-@click.option("--damaged", is_flag=True, help="Only remove files that cannot be read.")
-@_store
-def gc(keep: float, damaged: bool, store: Path | None) -> None:
-    """Free disk: drop model weights, least recently used first; replies and scores stay."""
-    from benchmarks.store import Store, default_root
-
-    opened = Store(store or default_root())
-    removed = opened.remove_damaged()
-    freed = 0 if damaged else opened.collect(int(keep * 1024**3), idle=0)
-    out.print(f"removed {removed} damaged files, freed {freed / 1e6:.1f} MB of weights")
-    for usage in opened.usage():
-        out.print(f"  {usage.stage}: {usage.records} records, {usage.size / 1e6:.1f} MB")
-
+for _group in (judge, organism, store):
+    main.add_command(_group)
 
 if __name__ == "__main__":
     main()
