@@ -79,6 +79,7 @@ def track(
                 run.summary.update(numbers(cell))
         with runs.open("matrix", "matrix", told.grid) as run:
             _log_matrix(run, made, folder, source, offline=offline)
+            run.summary.update(instruments(told.matrix))
             url = None if offline else run.url
     except wandb.Error as error:
         raise TrackingError(
@@ -151,6 +152,25 @@ def _answers(answers: Answers) -> dict[str, float | int | None]:
         }
     for judge, used in answers.tokens.items():
         found |= {f"{judge}/tokens_read": used.read, f"{judge}/tokens_written": used.written}
+    return found
+
+
+def instruments(matrix: Matrix) -> dict[str, Any]:
+    """What is known of the judges, and what they took."""
+    found: dict[str, Any] = {}
+    for judge, names in matrix.judged_by.items():
+        asked = [asked for cell in matrix.cells for asked in cell.asks.values()]
+        answers = [one for each in asked for one in (each.released, each.if_released) if one]
+        used = [one.tokens[judge] for one in answers if judge in one.tokens]
+        found[f"{judge}/answered_as"] = ", ".join(names)
+        found[f"{judge}/tokens_read"] = sum(one.read for one in used)
+        found[f"{judge}/tokens_written"] = sum(one.written for one in used)
+        if price := matrix.prices.get(judge):
+            found[f"{judge}/dollars"] = sum(map(price.of, used))
+    for judge, known in matrix.calibrations.items():
+        numbers = known.model_dump(exclude={"table", "pairs", "domain", "by"})
+        numbers |= known.table.model_dump()
+        found |= {f"{judge}/calibration/{key}": n for key, n in numbers.items() if n is not None}
     return found
 
 

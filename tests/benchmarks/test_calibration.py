@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from attacks.base import UserError
-from benchmarks import calibration, jury, wire
+from benchmarks import calibration, jury, tracking, wire
 from benchmarks.api import execute
 from benchmarks.calibration import Calibrated
 from benchmarks.grid import make_grid
@@ -125,6 +125,10 @@ def test_a_matrix_carries_it_and_drift_is_seen(bench: Any) -> None:
         matrix = bench(url).matrix
         (line,) = [line for line in instruments(matrix) if name in line]
         assert "kappa 1.00" in line
+        sent = tracking.instruments(matrix)
+        assert sent[f"{name}/calibration/kappa"] == 1
+        assert sent[f"{name}/answered_as"] == "judge-2026"
+        assert sent[f"{name}/tokens_read"] > 0
         told = jury.corrected(matrix, "none", Column("harmful:n=20", "plain"), name)
         assert told.startswith("corrected for the judge's errors")
         model.score = lambda text: min(5, level(text) + 1)
