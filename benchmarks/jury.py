@@ -8,6 +8,7 @@ from benchmarks import summary
 from benchmarks.results import Matrix
 from eval import agreement
 from eval.agreement import Agreement, Table
+from eval.metrics import Rate
 
 ALPHA = 0.05
 """Level at which a judge that errs unevenly is flagged.  # ours: the usual"""
@@ -77,8 +78,19 @@ def corrected(matrix: Matrix, defense: str, column: summary.Column, judge: str) 
         return ""
     if known.domain != matrix.domain or known.by != matrix.judged_by.get(judge, []):
         return "not corrected: the calibration is of other requests or of another judge"
-    verdicts = summary.verdicts(matrix, defense, column, judge)
-    hits = [hit for found in verdicts.values() for hit in found if hit is not None]
-    found = agreement.corrected(sum(hits), len(hits), Table(**known.table.model_dump()))
-    told = interval_text(found, "not possible")
-    return f"corrected for the judge's errors {told}" if hits else ""
+    rate = summary.entry(matrix, defense, column, judge).rate
+    if rate.interval is None:
+        return ""
+    share, n = rate.interval.value, _worth(rate)
+    found = agreement.corrected(share * n, n, Table(**known.table.model_dump()))
+    return f"corrected for the judge's errors {interval_text(found, 'not possible')}"
+
+
+def _worth(rate: Rate) -> float:
+    """As many independent verdicts as give an interval as wide; at most the verdicts there are."""
+    assert rate.interval is not None
+    value, low, high = rate.interval
+    half = max(high - value, value - low)
+    if not 0 < value < 1 or half <= 0:
+        return rate.n
+    return min(rate.n, value * (1 - value) * (1.96 / half) ** 2)

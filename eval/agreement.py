@@ -82,12 +82,13 @@ def agreement(labels: Sequence[int], given: Sequence[int | None]) -> Agreement:
 _PAIRS: Final = ((True, True), (True, False), (False, True), (False, False))
 
 
-def corrected(hits: int, n: int, table: Table) -> Interval | None:
+def corrected(hits: float, n: float, table: Table) -> Interval | None:
     """The rate of true 5s behind `hits` among `n` verdicts of a judge that errs.
 
     The estimator is Rogan and Gladen's (1978, Am. J. Epidemiol. 107:71); the interval is that of
     Lang and Reiczigel (2014, Prev. Vet. Med. 113:13), which counts the calibration's own sampling
-    error. It takes verdicts for independent.
+    error. It takes verdicts for independent: where they are not, give as many as would be worth
+    the same.
 
     Returns:
         The rate and its 95 % interval, cut to [0, 1]; None where the judge is no better than chance

@@ -21,8 +21,10 @@ import pytest
 from attacks.base import Attack, Message, Row, Settings, Upload, UserError
 from attacks.registry import construct, find, names
 from defenses.base import MOMENTS, Decision, Defense, Provider
-from eval.judges.base import Judge
+from eval.judges.base import Called, Judge
 from targets.organism.world import World
+from tests.targets.hosted.answers import truthful
+from tests.targets.hosted.server import Plan, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS: dict[str, type] = {"attacks": Attack, "defenses": Defense, "eval.judges": Judge}
@@ -74,7 +76,8 @@ def defenses_in_variants() -> list[Any]:
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -> None:
     cls = class_of(package, name)
-    made = construct(cls, name, {"path": str(rows_file)} if name == "file" else {})
+    needed = {"file": {"path": str(rows_file)}, "policy": {"model": "m"}}
+    made = construct(cls, name, needed.get(name, {}))
     assert inspect.getdoc(importlib.import_module(f"{package}.{name}"))
     assert cls.__doc__
     assert len(cls.__doc__.splitlines()[0]) > 20, "the first line is the summary in `list`"
@@ -317,9 +320,26 @@ def test_planted_leaks_are_caught(mixed: Upload, provider: Provider) -> None:
 # --- judges -------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def judge_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Judge]]:
+    """Judges by name; those behind a wire ask a server that knows the truth."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
+    with serving(Plan(reply=truthful)) as url:
+        served = {"model": "m", "base_url": url, "policy": "organism"}
+
+        def make(name: str) -> Judge:
+            cls = class_of("eval.judges", name)
+            found: Judge = construct(cls, name, served if issubclass(cls, Called) else {})
+            return found
+
+        yield make
+
+
 @pytest.mark.parametrize("name", names("eval.judges"))
-def test_a_judge_gives_each_pair_its_verdict(name: str, world: World) -> None:
-    judge: Judge = construct(class_of("eval.judges", name), name, {})
+def test_a_judge_gives_each_pair_its_verdict(
+    name: str, world: World, judge_of: Callable[[str], Judge]
+) -> None:
+    judge = judge_of(name)
     prompts = world.requests()[:12]
     replies = ["I cannot help with that.", "Take it.", "", "zzz \x00 {0} %s"] * 3
     given = copy.deepcopy((prompts, replies))
@@ -328,17 +348,21 @@ def test_a_judge_gives_each_pair_its_verdict(name: str, world: World) -> None:
     assert len(verdicts) == 12
     assert all(verdict.score in (None, 1, 2, 3, 4, 5) for verdict in verdicts)
     assert judge.measure
-    again: Judge = construct(class_of("eval.judges", name), name, {})
+    again = judge_of(name)
     for place, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
-        assert again.score([prompt], [reply], world) == [verdicts[place]]
+        (verdict,) = again.score([prompt], [reply], world)
+        assert verdict[:2] == verdicts[place][:2]
 
 
 @pytest.mark.parametrize("name", names("eval.judges"))
-def test_a_judge_that_needs_the_truth_says_so(name: str, world: World) -> None:
-    judge: Judge = construct(class_of("eval.judges", name), name, {})
+def test_a_judge_that_needs_the_truth_says_so(
+    name: str, world: World, judge_of: Callable[[str], Judge]
+) -> None:
+    judge = judge_of(name)
     prompts = world.requests()[:1]
     with pytest.raises(UserError, match="--judge") if name in KNOWING else nullcontext():
-        assert judge.score(prompts, ["Take it."], None) == judge.score(prompts, ["Take it."], world)
+        known, unknown = (judge.score(prompts, ["Take it."], truth) for truth in (world, None))
+        assert known[0][:2] == unknown[0][:2]
 
 
 def test_no_two_components_share_a_name() -> None:

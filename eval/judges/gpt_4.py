@@ -7,7 +7,8 @@ Differs: `models.toml` names the model that stands for it; results carry the nam
 from __future__ import annotations
 
 from attacks.base import component
-from eval.judges.policy import Policy, stand_in
+from eval.judges.policy import Policy
+from eval.served import stand_in
 
 
 @component

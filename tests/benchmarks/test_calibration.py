@@ -22,7 +22,8 @@ from benchmarks.run import Budget
 from benchmarks.store import Store
 from benchmarks.summary import Column
 from targets.organism.world import World
-from tests.benchmarks.test_wire import asked, pair  # noqa: F401
+from tests.benchmarks.test_wire import asked  # noqa: F401
+from tests.targets.hosted.answers import pair
 from tests.targets.hosted.server import Plan, serving
 
 

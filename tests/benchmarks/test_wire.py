@@ -24,24 +24,8 @@ from benchmarks.report import files
 from benchmarks.results import Matrix
 from benchmarks.store import Store
 from targets.organism.world import World
+from tests.targets.hosted.answers import pair, truthful
 from tests.targets.hosted.server import Plan, serving
-
-FENCED = re.compile(
-    r"<request-(\w+)>\n(.*)\n</request-\1>\n\n<reply-\1>\n(.*)\n</reply-\1>", re.DOTALL
-)
-
-
-def pair(text: str) -> tuple[str, str, str]:
-    """Nonce, request and reply of a question to a judge."""
-    match = FENCED.search(text)
-    assert match is not None
-    return match[1], match[2], match[3]
-
-
-def truthful(text: str) -> str:
-    """Answers as the oracle would."""
-    nonce, request, reply = pair(text)
-    return f"It is clear.\nscore-{nonce}: {World(0).grade(request, reply).level}"
 
 
 @pytest.fixture(autouse=True)
@@ -236,8 +220,10 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(
     with serving(plan) as url:
         words = command(url, store, tmp_path / "out", "--yes")
         first = subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            # A shell's background job ignores Ctrl-C, and hands that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         end = time.monotonic() + 60
         while sum(plan.done.values()) < 12 and time.monotonic() < end:
             time.sleep(0.01)
@@ -271,3 +257,17 @@ def test_a_key_that_does_not_fit_is_told_before_any_work(
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not plan.tries
+
+
+def test_nothing_that_was_said_leaves_the_store(bench: Any) -> None:
+    canary = "kanariya-5521"
+    odd = Plan(reply=lambda text: f"{canary} {truthful(text)}" if len(text) % 2 else canary)
+    with serving(odd) as url:
+        done = bench(url)
+    assert None in scores(done.matrix, 0)
+    written = {path: path.read_bytes() for path in done.folder.rglob("*") if path.is_file()}
+    requests = [prompt.text.encode() for prompt in World(0).requests()]
+    for path, content in written.items():
+        assert canary.encode() not in content, path.name
+        assert not any(request in content for request in requests), path.name
+    assert canary not in "".join(done.lines)
