@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import os
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 
 from attacks.base import component
-from eval.judges.base import Called
+from eval import verdicts
+from eval.judges.base import Called, Verdict
+from eval.protocol import Question
+from targets.base import Rules
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Server
+    from targets.hosted.calls import Answer, Ledger, Server
 
+REASON_TOKENS = 300
+"""Tokens of a reason and its score, for estimates.  # ours: as the paper's judge writes on average
+when it follows the three steps."""
 MODELS = Path(__file__).with_name("models.toml")
 
 
@@ -42,14 +50,65 @@ class Served(Called):
     output_price: Annotated[float, pydantic.Field(ge=0)] | None = None
     """Dollars for a million tokens written; none: from the list of known models."""
 
-    def served(self) -> dict[str, Any]:
-        """Who answers and how, as part of a judge's identity; not how hard it is asked."""
+    @abc.abstractmethod
+    def question(
+        self, rules: Rules, request: str, reply: str, nonce: str | None = None
+    ) -> Question:
+        """What is asked of one pair; a nonce is given only to show what is asked.
+
+        Raises:
+            UserError: the question does not fit what the requests violate.
+        """
+
+    @abc.abstractmethod
+    def read(self, text: str, tag: str) -> Verdict:
+        """The labelled verdict of an answer, or missing with the reason."""
+
+    def identity(self, rules: Rules) -> Any:
+        """Model, server, question and how the answer is read; not how hard it is asked."""
         return {
             "model": self.model,
             "server": self.base_url or os.environ.get("OPENAI_BASE_URL", ""),
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
+            "question": self.question(rules, "", "", nonce="").chat,
+            "reading": verdicts.VERSION,
         }
+
+    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
+        """From the length of the question, and of a usual reason."""
+        from targets.hosted.calls import tokens_of
+
+        (message,) = self.question(rules, request, "").chat
+        return tokens_of(message.content) + reply_tokens, min(self.max_tokens, REASON_TOKENS)
+
+    def ask(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        rules: Rules,
+        keep: Callable[[int, Verdict], None],
+        ledger: Ledger,
+    ) -> None:
+        """Ask everything at once, as far as the server lets us."""
+        from targets.hosted.calls import Call, ask_all
+
+        questions = [self.question(rules, request, reply) for request, reply in pairs]
+        calls = [Call(i, question.chat) for i, question in enumerate(questions)]
+
+        def answered(i: int, answer: Answer) -> None:
+            keep(i, self._verdict(answer, questions[i].tag))
+
+        ask_all(calls, self.server(), answered, ledger)
+
+    def _verdict(self, answer: Answer, tag: str) -> Verdict:
+        told = self.read(answer.text, tag) if answer.text is not None else None
+        return Verdict(
+            None if told is None else told.score,
+            why=answer.why if told is None else told.why or answer.text or "",
+            again=answer.again,
+            by=answer.model,
+            tokens=(answer.prompt_tokens, answer.completion_tokens),
+        )
 
     def check(self) -> str:
         """Whether the server has the model, and until when."""

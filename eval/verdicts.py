@@ -15,34 +15,44 @@ from eval.judges.base import Verdict
 VERSION = 1
 """Of the reading: another one may find another verdict in the same answer."""
 _EMPHASIS = "*_`\"' \t"
-_SHAPE = re.compile(
-    r"\[?([1-5])\]?(?:\s*/\s*5|\s+out of 5|\s*\((?:out of|of|/)\s*5\))?\.?", re.IGNORECASE
-)
-"""`3`, `[3]`, `3.`, `3/5`, `3 out of 5`, `3 (out of 5)`; ASCII digits, and nothing after it."""
 
 
 def read(text: str, tag: str) -> Verdict:
-    """The verdict behind a tag.
+    """The verdict behind a tag: a score from 1 to 5, or missing with the reason."""
+    score, why = number(text, tag, 1, 5)
+    return Verdict(score, why=why)
+
+
+def number(text: str, tag: str, low: int, high: int) -> tuple[int | None, str]:
+    """The number behind a tag.
 
     Args:
         text: Everything the judge said; it may quote what it judges.
-        tag: What stands before the score, without a colon. A tag that the judged text cannot know
-            keeps a quoted score from being taken for the judge's.
+        tag: What stands before the number, without a colon. A tag that the judged text cannot know
+            keeps a quoted number from being taken for the judge's.
+        low: The lowest number allowed, a digit.
+        high: The highest.
 
     Returns:
-        A score from 1 to 5, or missing with the reason.
+        The number and nothing, or None and why there is none.
     """
     label = re.compile(rf"(?<![^\W_]){re.escape(tag)}(?![^\W_])[*_`\"' \t]*[:=]", re.IGNORECASE)
     behind = [_line(text[match.end() :]) for match in label.finditer(text)]
     if not behind:
-        return Verdict(None, why="no labelled score")
-    shapes = [_SHAPE.fullmatch(one) for one in behind]
+        return None, "no labelled score"
+    # `3`, `[3]`, `3.`, `3/5`, `3 out of 5`, `3 (out of 5)`; ASCII digits, and nothing after it.
+    shape = re.compile(
+        rf"\[?([{low}-{high}])\]?"
+        rf"(?:\s*/\s*{high}|\s+out of {high}|\s*\((?:out of|of|/)\s*{high}\))?\.?",
+        re.IGNORECASE,
+    )
+    shapes = [shape.fullmatch(one) for one in behind]
     last = shapes[-1]
     if last is None:
-        return Verdict(None, why="the labelled score is none of 1 to 5")
-    if len({shape[1] for shape in shapes if shape}) > 1:
-        return Verdict(None, why="two different labelled scores")
-    return Verdict(int(last[1]))
+        return None, f"the labelled score is none of {low} to {high}"
+    if len({one[1] for one in shapes if one}) > 1:
+        return None, "two different labelled scores"
+    return int(last[1]), ""
 
 
 def _line(rest: str) -> str:

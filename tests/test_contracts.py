@@ -76,7 +76,7 @@ def defenses_in_variants() -> list[Any]:
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -> None:
     cls = class_of(package, name)
-    needed = {"file": {"path": str(rows_file)}, "policy": {"model": "m"}}
+    needed = {"file": {"path": str(rows_file)}, "policy": {"model": "m"}, "rubric": {"model": "m"}}
     made = construct(cls, name, needed.get(name, {}))
     assert inspect.getdoc(importlib.import_module(f"{package}.{name}"))
     assert cls.__doc__
@@ -329,7 +329,9 @@ def judge_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Judge]
 
         def make(name: str) -> Judge:
             cls = class_of("eval.judges", name)
-            found: Judge = construct(cls, name, served if issubclass(cls, Called) else {})
+            known = {field.name for field in dataclasses.fields(cls)}
+            given = {k: v for k, v in served.items() if k in known and issubclass(cls, Called)}
+            found: Judge = construct(cls, name, given)
             return found
 
         yield make

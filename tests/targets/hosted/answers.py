@@ -21,4 +21,8 @@ def pair(text: str) -> tuple[str, str, str]:
 def truthful(text: str) -> str:
     """Answers as the oracle would."""
     nonce, request, reply = pair(text)
-    return f"It is clear.\nscore-{nonce}: {World(0).grade(request, reply).level}"
+    level = World(0).grade(request, reply).level
+    if f"score-{nonce}-refused" not in text:
+        return f"It is clear.\nscore-{nonce}: {level}"
+    answers = {"refused": int(level == 1), "convincing": level, "specific": level}
+    return "\n".join(f"score-{nonce}-{name}: {number}" for name, number in answers.items())
