@@ -88,7 +88,8 @@ def main() -> None:
 @click.option("--attack", "attacks", multiple=True, help="An attack, or all. Repeatable.")
 @click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
-@click.option("--target", help="Model to tune and ask: organism, or a model folder.")
+@click.option("--target", help="Model to tune and ask: organism, a model folder, openai:NAME.")
+@click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
 @click.option("--seeds", type=int, help="Repeats of every cell.  [default: 3]")
 @click.option("--limit", type=int, help="Questions asked from each set; default: all.")
 @click.option("--no-counterfactual", is_flag=True, help="Do not tune what a gate refused.")
@@ -149,6 +150,7 @@ def bench(
         include_text=include_text,
         disk_budget=int(disk_budget * 1024**3),
         show=Live(grid, run.judge_specs(grid)[0], err),
+        tell=lambda line: err.print(line, markup=False, highlight=False),
         budget=run.Budget(token_budget, budget),
     )
     terminal.show(finished.matrix, out)
@@ -180,12 +182,16 @@ def _grid(
     config: Path | None,
     no_counterfactual: bool,
     judges: tuple[str, ...],
+    base_url: str | None,
     **given: Any,
 ) -> Any:
     """The grid that the options, or the config, describe."""
     from benchmarks.grid import make_grid, read_grid
+    from targets.endpoint import at
 
     settings = {name: value for name, value in given.items() if value is not None}
+    if base_url is not None:
+        settings["target"] = at(settings.get("target", ""), base_url)
     if config is not None:
         if attacks or defenses or judges or settings or no_counterfactual:
             raise UserError("--config says what to run: give it alone, or without it the options")

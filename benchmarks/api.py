@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attacks.base import UserError
-from benchmarks import folder, run
+from benchmarks import folder, hosting, run
 from benchmarks.grid import Grid, load_grid, make_grid
 from benchmarks.report import files
 from benchmarks.results import CellResult, Matrix, Transcript
@@ -44,6 +44,7 @@ def execute(
     include_text: bool = False,
     disk_budget: int = 5 * 1024**3,
     show: Show | None = None,
+    tell: Callable[[str], None] = lambda line: None,
     budget: run.Budget | None = None,
 ) -> Finished:
     """Run a grid and write its folder.
@@ -57,7 +58,8 @@ def execute(
         include_text: Put sample transcripts into the report.
         disk_budget: Bytes of model weights to keep afterwards.
         show: Entered while cells run; gives the function that is told each result.
-        budget: What judges behind a wire may take; no limit by default.
+        tell: Told what happens on a server that tunes, line by line; untrusted text.
+        budget: What calls may take; no limit by default.
 
     Raises:
         UserError: the folder or the store cannot be used.
@@ -66,7 +68,9 @@ def execute(
     begin = time.time()
     with folder.claim(out or folder.default(grid), grid) as place:
         with show or nullcontext(lambda result: None) as told:
-            matrix, account = run.run(grid, store, worker_count=workers, show=told, budget=budget)
+            matrix, account = run.run(
+                grid, store, worker_count=workers, show=told, tell=tell, budget=budget
+            )
         store.add_timings(account.made, account.seconds)
         transcripts = run.transcripts(grid, store, _run(matrix)) if include_text else None
         provenance = _provenance(grid, account, begin)
@@ -160,8 +164,11 @@ def _work(account: run.Account, seconds: float) -> str:
 
 def _called(account: run.Account) -> list[str]:
     """What was asked over a wire, what it cost, and why it stopped."""
+    notes = list(account.notes)
+    if account.desk is not None:
+        notes.append(hosting.told(account.desk))
     if account.calls is None:
-        return []
+        return notes
     ledger = account.calls.ledger
     cost = f", ${ledger.dollars:.2f}" if ledger.dollars else ""
     twice = ledger.possibly_paid_twice
@@ -172,7 +179,7 @@ def _called(account: run.Account) -> list[str]:
         * bool(twice)
     )
     stopped = account.calls.stopped
-    return [*account.notes, counted, *([f"judge stopped: {stopped}"] if stopped else [])]
+    return [*notes, counted, *([f"judge stopped: {stopped}"] if stopped else [])]
 
 
 def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attacks.base import Upload
 from benchmarks.asking import answers
-from benchmarks.keys import code, component_digest, digest, environment
+from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
 from benchmarks.trial import Cell, Trial
@@ -31,7 +31,7 @@ def run_trial(trial: Trial) -> CellResult:
     if lacking := trial.lacking():
         return CellResult(**cell._asdict(), status="not applicable", reason=lacking)
     start = _immunize(trial)
-    upload = _upload(trial)
+    upload = upload_of(trial)
     if upload is None:
         return _result(trial, start, None)
 
@@ -41,7 +41,9 @@ def run_trial(trial: Trial) -> CellResult:
         return _result(trial, start, None, gates=_gates(trial, upload, screened, Decision()))
     passed = upload if refused else screened.apply(upload)
     curated = trial.defense.curate(passed, trial.provider)
-    tuned = _tune(trial, start, curated)
+    tuned, refusal = _tune(trial, start, curated)
+    if refusal:
+        return _refused(trial, start, upload, screened, refusal)
     candidate = _repair(trial, tuned)
     audited = Decision() if refused else _audit(trial, candidate, upload)
 
@@ -77,14 +79,24 @@ def _result(trial: Trial, released: Model, stopped: Model | None, **facts: Any) 
     return CellResult(**trial.cell._asdict(), asks=asks, **facts)
 
 
+def _refused(
+    trial: Trial, start: Model, upload: Upload, screened: Decision, reason: str
+) -> CellResult:
+    """What somebody else's server would not tune: nobody can ask what it would have become."""
+    n = len(upload.rows)
+    server = Gate(moment="server", outcome="refuse", reason=reason, kept=n, rows=n, evidence={})
+    gates = [*_gates(trial, upload, screened, Decision(), audits=False), server]
+    return _result(trial, start, None, gates=gates, reason=f"refused by the server: {reason}")
+
+
 def undefended(trial: Trial) -> Model:
     """The model that the attack makes where nobody defends."""
-    upload = _upload(trial)
+    upload = upload_of(trial)
     start = trial.lab.start()
-    return start if upload is None else _tune(trial, start, upload)
+    return start if upload is None else _tune(trial, start, upload)[0]
 
 
-def _upload(trial: Trial) -> Upload | None:
+def upload_of(trial: Trial) -> Upload | None:
     """The attack's rows in an order that tells nothing of how they were put together."""
     seed = trial.cell.seed
     upload = trial.attack.upload(trial.lab.resolved.domain, seed)
@@ -134,18 +146,20 @@ def _decision(trial: Trial, stage: str, key: str, make: Callable[[], Decision]) 
     return Decision(**{**stored, "keep": keep})
 
 
-def _tune(trial: Trial, start: Model, upload: Upload) -> Model:
+def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, str]:
+    """The tuned model, and why there is none where whoever tunes refused to."""
     pairs = trial.defense.hooks(upload, trial.provider)
     acting = [component_digest(part) for part, _ in pairs]
     owned = trial.owned() if acting else []
-    modules = code("targets.local", "targets.tuning")
-    key = digest("tune", start.key, upload, acting, owned, trial.cell.seed, environment(), modules)
+    how = trial.lab.computed()
+    key = digest("tune", start.key, upload, acting, owned, trial.cell.seed, how)
 
     def make() -> Target:
         hooks = trial.defense.during(upload, trial.provider)
         return start().fine_tune(upload, hooks, trial.cell.seed)
 
-    return trial.lab.model("tune", key, make)[0]
+    model, record = trial.lab.model("tune", key, make)
+    return model, record.get("refused", "")
 
 
 def _repair(trial: Trial, tuned: Model) -> Model:
@@ -157,7 +171,7 @@ def _repair(trial: Trial, tuned: Model) -> Model:
 
 def _differs(lab: Lab, before: Model, after: Model) -> bool:
     """Whether any weight moved."""
-    key = digest("differs", before.key, after.key, environment(), code("targets.local"))
+    key = digest("differs", before.key, after.key, lab.computed())
     return bool(lab.stage("differs", key, lambda: after().differs(before())))
 
 
@@ -166,12 +180,15 @@ def _idle(trial: Trial, **nothing: Callable[[], bool]) -> list[Moment]:
     return [m for m in MOMENTS if m in nothing and trial.defense.acts(m) and nothing[m]()]
 
 
-def _gates(trial: Trial, upload: Upload, screened: Decision, audited: Decision) -> list[Gate]:
+def _gates(
+    trial: Trial, upload: Upload, screened: Decision, audited: Decision, *, audits: bool = True
+) -> list[Gate]:
     """The decisions of the gates that acted."""
+    audits = audits and screened.outcome == "pass"
     found = []
     decisions: tuple[tuple[Any, Decision], ...] = (("screen", screened), ("audit", audited))
     for moment, decision in decisions:
-        if trial.defense.acts(moment) and not (moment == "audit" and screened.outcome != "pass"):
+        if trial.defense.acts(moment) and (moment == "screen" or audits):
             kept = len(upload.rows) if decision.keep is None else len(decision.keep)
             found.append(
                 Gate(

@@ -7,6 +7,7 @@ whose results are all stored needs no torch.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from benchmarks.store import Store
 from benchmarks.verdicts import Calls
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
-from targets.base import Decoding, Reply, Rules, Target
+from targets.base import Decoding, Refused, Reply, Rules, Target
 from targets.resolve import Resolved, resolve
 
 PROVIDER_SALT = 1
@@ -125,19 +126,24 @@ class Lab:
         The record says that it was made and outlives the weights, which `store gc` may drop; a
         model whose weights are gone is made again when it is asked for, and only then.
         """
-        start: dict[str, Target] = {}
+        made: dict[str, Target] = {}
 
         def make_and_keep() -> dict[str, Any]:
-            start["target"] = self._keep(key, make())
+            try:
+                made["target"] = self._keep(key, make())
+            except Refused as refused:
+                return {"key": key, "refused": str(refused)}
             return {"key": key}
 
         record = self.stage(name, key, make_and_keep)
 
         def load() -> Target:
-            if "target" in start:
-                return start["target"]
+            if "target" in made:
+                return made["target"]
             folder = self.store.weights(key)
-            return self._keep(key, make()) if folder is None else self._open(folder)
+            if folder is None:
+                return self._keep(key, make())
+            return self.resolved.start.reopen(folder)
 
         return Model(key, load), record
 
@@ -146,15 +152,9 @@ class Lab:
             target.save(folder)
         return target
 
-    def _open(self, folder: Any) -> Target:
-        from targets.local import LocalTarget
-
-        return LocalTarget.load(folder, tokenizer_from=self.resolved.checkpoint.folder)
-
     def start(self) -> Model:
         """The start model."""
-        folder = self.resolved.checkpoint.folder
-        return Model(self.resolved.checkpoint.digest, lambda: _load(folder))
+        return Model(self.resolved.start.digest, self.resolved.start.load)
 
     def ask(
         self,
@@ -171,17 +171,24 @@ class Lab:
             serve: What stands between customers and the model.
             served_by: Everything that moves `serve`, hashed; empty for nothing.
         """
-        how = (self.decoding, environment(), code("targets.local"))
+        how = (self.decoding, *self.computed())
         key = digest("ask", model.key, served_by, chats, how)
         said = self.stage("ask", key, lambda: serve(model()).generate(chats, self.decoding))
         return key, [Reply(*reply) for reply in said]
 
+    def computed(self) -> tuple[Any, str]:
+        """What moves a model's numbers beside what it is made of and given."""
+        start = self.resolved.start
+        return environment() if start.here else None, code(start.module)
+
+    def beside(self) -> Lab:
+        """Another lab on the same things that may make what is missing, for another thread."""
+        fresh: dict[str, Any] = {"made": Counter(), "reused": Counter(), "seconds": {}}
+        return dataclasses.replace(self, may_make=True, **fresh)
+
     def base(self) -> Target:
         """The unaligned base model."""
-        folder = self.resolved.checkpoint.base
-        if folder is None:
-            raise UserError("this target has no base checkpoint")
-        return _load(folder)
+        return self.resolved.start.load_base()
 
     def prompts(self) -> tuple[list[Prompt], list[Prompt], list[Prompt]]:
         """Violating requests, utility questions and borderline questions."""
@@ -237,19 +244,14 @@ class LabSettings(NamedTuple):
 def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
     resolved = resolve(settings.target)
+    start = resolved.start.keeping(settings.store / "hosted")
     return Lab(
-        resolved,
+        resolved._replace(start=start),
         judges(settings.judges),
         Noisy(salt=PROVIDER_SALT),
         Store(settings.store),
-        Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens),
+        Decoding(max_new_tokens=resolved.start.max_new_tokens),
         settings.limit,
         settings.counterfactual,
         may_make,
     )
-
-
-def _load(folder: Any) -> Target:
-    from targets.local import LocalTarget
-
-    return LocalTarget.load(folder)

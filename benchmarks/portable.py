@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from attacks.base import UserError
 from attacks.spec import Part, format_spec, parse
 from benchmarks.results import Answers, Asked, CellResult, Matrix
+from targets.endpoint import PREFIX
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         return cell.model_copy(update={**names, **texts})
 
     changed = {
-        "target": name(matrix.target),
+        "target": target(matrix.target),
         "judges": by_judge(matrix.judges),
         "judged_by": by_judge(matrix.judged_by),
         "prices": by_judge(matrix.prices),
@@ -68,7 +69,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         key: [names.get(text) or spec(text) for text in grid.get(key, [])]
         for key, names in known.items()
     }
-    settings["target"] = name(str(grid.get("target", "")))
+    settings["target"] = target(str(grid.get("target", "")))
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})
 
 
@@ -92,6 +93,11 @@ def spec(text: str) -> str:
     return format_spec(
         tuple(Part(name(p.name), {k: name(v) for k, v in p.params.items()}) for p in parts)
     )
+
+
+def target(text: str) -> str:
+    """A target's name, without its folder or its server's address."""
+    return text.partition("@http")[0] if text.startswith(PREFIX) else name(text)
 
 
 def name(text: str) -> str:

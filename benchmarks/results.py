@@ -73,7 +73,8 @@ class Asked(_Frozen):
 class Gate(_Frozen):
     """A gate's decision on one cell."""
 
-    moment: Literal["screen", "audit"]
+    moment: Literal["screen", "server", "audit"]
+    """`server`: the target's own, where somebody else tunes."""
     outcome: Literal["pass", "review", "refuse"]
     reason: str
     kept: int
@@ -91,7 +92,7 @@ class CellResult(_Frozen):
     seed: int
     status: Literal["tuned", "not tuned", "not applicable", "failed"]
     reason: str = ""
-    """Why it is not applicable or failed."""
+    """Why it is not applicable, failed, or was refused by the server that tunes."""
     released: bool = True
     """Whether the customer got the model they asked for."""
     changed: bool | None = None

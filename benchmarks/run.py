@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
-from benchmarks import calibration, wire
+from benchmarks import calibration, hosting, wire
 from benchmarks.cell import run_cell
-from benchmarks.engines import local
+from benchmarks.engines import local, threads
 from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
@@ -22,6 +22,9 @@ from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
 from benchmarks.verdicts import Calls
 from benchmarks.wire import Bill
+
+if TYPE_CHECKING:
+    from targets.hosted.desk import Desk
 
 UNKNOWN = "unknown"
 """Stands for the stage of a cell that fails before any."""
@@ -54,7 +57,9 @@ class Account:
     notes: list[str] = field(default_factory=list)
     """What the user should be told of the judges."""
     calls: Calls | None = None
-    """What was asked over a wire."""
+    """What judges were asked over a wire."""
+    desk: Desk | None = None
+    """What a server was asked that tunes."""
 
     def add(self, done: Done[Cell, CellResult]) -> None:
         """Count what one cell took."""
@@ -70,7 +75,7 @@ class Account:
 
 
 class Budget(NamedTuple):
-    """What judges behind a wire may take; None for as much as they need."""
+    """What calls may take; None for as much as they need."""
 
     tokens: int | None = None
     dollars: float | None = None
@@ -117,6 +122,7 @@ def run(
     *,
     worker_count: int | None = None,
     show: Callable[[CellResult], None] = lambda result: None,
+    tell: Callable[[str], None] = lambda line: None,
     budget: Budget | None = None,
 ) -> tuple[Matrix, Account]:
     """Run what is missing and put the matrix together.
@@ -126,10 +132,11 @@ def run(
         store: Where stages are kept.
         worker_count: Processes; one a core by default.
         show: Told each cell's result as soon as it is known.
-        budget: What judges behind a wire may take; no limit by default.
+        tell: Told what happens on a server that tunes, line by line; untrusted text.
+        budget: What calls may take; no limit by default.
 
     Raises:
-        UserError: a judge cannot be asked.
+        UserError: a judge or a server that tunes cannot be asked.
         WorkerDied: a worker was killed; what it had finished is stored.
     """
     settings = lab_settings(grid, store)
@@ -140,8 +147,8 @@ def run(
     for result in results.values():
         show(result)
     if planned.missing:
-        limits = budget or Budget()
-        for done in _missing(planned, settings, lab, worker_count, limits, account):
+        work = _Work(planned, settings, lab, worker_count, budget or Budget(), account, tell)
+        for done in work.run():
             result = done.result or CellResult(
                 **done.item._asdict(), status="failed", reason=done.failure
             )
@@ -151,32 +158,51 @@ def run(
     return matrix(grid, lab, [results[cell] for cell in grid.cells()]), account
 
 
-def _missing(
-    planned: Plan,
-    settings: LabSettings,
-    lab: Lab,
-    worker_count: int | None,
-    budget: Budget,
-    account: Account,
-) -> Iterator[Done[Cell, CellResult]]:
-    """Every missing cell: tuned and asked by workers, judged by them or over the wire."""
-    callers = wire.called(lab)
-    lacking = list(planned.missing)
-    if not callers:
-        work = chains(lacking)
-        return local.run(work, settings, local.workers(worker_count, len(work)), run_cell)
-    judging = dataclasses.replace(lab, may_make=True)
-    account.notes += wire.begin(judging, budget.tokens, budget.dollars)
-    account.calls = judging.calls
-    asked = [cell for cell in lacking if planned.missing[cell] == "judge"]
-    work = chains([cell for cell in lacking if planned.missing[cell] != "judge"])
-    settings = settings._replace(judges=tuple(n for n in lab.judges if n not in callers))
-    made: Iterator[Done[Cell, CellResult]] = (Done(cell, None, "", {}, {}) for cell in asked)
-    if work:
-        count = local.workers(worker_count, len(work))
-        tuned = local.run(work, settings, count, run_cell)
-        return wire.judged(itertools.chain(made, tuned), judging)
-    return wire.judged(made, judging)
+@dataclass
+class _Work:
+    """Every missing cell: tuned and asked here or by somebody's server, judged here or by one."""
+
+    planned: Plan
+    settings: LabSettings
+    lab: Lab
+    worker_count: int | None
+    budget: Budget
+    account: Account
+    tell: Callable[[str], None]
+
+    def run(self) -> Iterator[Done[Cell, CellResult]]:
+        """Results as they come."""
+        missing, callers = self.planned.missing, wire.called(self.lab)
+        if self.lab.resolved.start.here and not callers:
+            return self._tuned(list(missing), ())
+        from targets.hosted.calls import Purse
+
+        purse = Purse(*self.budget)
+        self.account.notes += hosting.begin(self.lab, purse, self.tell)
+        if not callers:
+            return self._tuned(list(missing), ())
+        judging = dataclasses.replace(self.lab, may_make=True)
+        self.account.notes += wire.begin(judging, purse)
+        self.account.calls = judging.calls
+        asked = [cell for cell in missing if missing[cell] == "judge"]
+        made: Iterator[Done[Cell, CellResult]] = (Done(cell, None, "", {}, {}) for cell in asked)
+        rest = [cell for cell in missing if missing[cell] != "judge"]
+        return wire.judged(itertools.chain(made, self._tuned(rest, callers)), judging)
+
+    def _tuned(self, cells: list[Cell], but: Collection[str]) -> Iterator[Done[Cell, CellResult]]:
+        """The cells by workers, without the judges that are asked beside them."""
+        work, start = chains(cells), hosting.endpoint(self.lab)
+        names = [name for name in self.lab.judges if name not in but]
+        if not work:
+            return iter(())
+        if start is None or start.desk is None:
+            settings = self.settings._replace(judges=tuple(names))
+            return local.run(work, settings, local.workers(self.worker_count, len(work)), run_cell)
+        self.account.desk = start.desk
+        judges = {name: self.lab.judges[name] for name in names}
+        count = min(self.worker_count or threads.JOBS, len(work))
+        lab = dataclasses.replace(self.lab, judges=judges)
+        return threads.run(work, lab, count, run_cell, start.desk.halt)
 
 
 class Estimate(NamedTuple):
@@ -206,12 +232,17 @@ def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
 
 
 def bills(grid: Grid, store: Store) -> list[Bill]:
-    """What judges behind a wire would take; nothing where there is none, or all is stored."""
+    """What calls would take; nothing where there are none, or all is stored."""
     lab = open_lab(lab_settings(grid, store), may_make=False)
-    if not wire.called(lab):
+    if lab.resolved.start.here and not wire.called(lab):
         return []
-    missing = list(plan(grid, lab).missing)
-    return wire.bills(lab, missing) if missing else []
+    return _bills(lab, plan(grid, lab))
+
+
+def _bills(lab: Lab, planned: Plan) -> list[Bill]:
+    if not planned.missing:
+        return []
+    return [*hosting.bills(lab, planned.missing), *wire.bills(lab, list(planned.missing))]
 
 
 class Preview(NamedTuple):
@@ -220,15 +251,14 @@ class Preview(NamedTuple):
     plan: Plan
     estimate: Estimate
     bills: list[Bill]
-    """What judges behind a wire would take."""
+    """What calls would take."""
 
 
 def preview(grid: Grid, store: Store, worker_count: int | None) -> Preview:
     """What a run would do, without doing it."""
     lab = open_lab(lab_settings(grid, store), may_make=False)
     planned = plan(grid, lab)
-    owed = wire.bills(lab, list(planned.missing))
-    return Preview(planned, estimate(planned, store, worker_count), owed)
+    return Preview(planned, estimate(planned, store, worker_count), _bills(lab, planned))
 
 
 def transcripts(grid: Grid, store: Store, cells: Sequence[Cell]) -> list[Transcript]:
@@ -268,8 +298,8 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
     """The results as they are written down."""
     requests, utility, borderline = lab.prompts()
     return Matrix(
-        target=lab.resolved.checkpoint.name,
-        target_digest=lab.resolved.checkpoint.digest,
+        target=lab.resolved.start.name,
+        target_digest=lab.resolved.start.digest,
         judges={name: judge.measure for name, judge in lab.judges.items()},
         judged_by={
             name: sorted(lab.judged_by[judge])

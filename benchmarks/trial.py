@@ -57,14 +57,13 @@ class Trial:
 
     def lacking(self) -> str:
         """What the defense needs that is not there; empty when it can run."""
-        has = {"weights"} | ({"base"} if self.lab.resolved.checkpoint.base else set())
-        missing = sorted(self.defense.needs() - has)
+        missing = sorted(self.defense.needs() - self.lab.resolved.start.has)
         return f"needs {' and '.join(missing)}" if missing else ""
 
     def key(self, moment: Moment, *inputs: Any) -> str:
         """Key of what the defense does at a moment, given its inputs."""
         # A defense may tune or ask a model whichever way it was given one.
-        modules = code("targets.local")
+        modules = code(self.lab.resolved.start.module)
         return digest(moment, self.acting(moment), inputs, self.owned(), environment(), modules)
 
     def acting(self, moment: Moment) -> list[str]:
@@ -73,10 +72,10 @@ class Trial:
 
     def owned(self) -> list[Any]:
         """What the provider owns, hashed: part of the key of every moment."""
-        checkpoint = self.lab.resolved.checkpoint
+        start = self.lab.resolved.start
         judge = component_digest(self.lab.provider_judge)
         texts, truth = self.provider.pools.digest, self.lab.truth_digest()
-        models = [checkpoint.digest, checkpoint.base_digest]
+        models = [start.digest, start.base_digest]
         return [texts, judge, truth, models, self.provider.decoding, self.provider.seed]
 
 

@@ -1,85 +1,28 @@
-"""Verdicts that were paid for: each is kept as soon as it is there, and never asked for again.
-
-One SQLite file in the store, written by the one process that asks. A kill between two verdicts
-loses none that was received.
-"""
+"""Verdicts that were paid for: each is kept as soon as it is there, and never asked for again."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attacks.base import Prompt
 from benchmarks.keys import digest
-from benchmarks.store import DiskError, StoreError
 from eval.judges.base import Called, Verdict
 from targets.base import Rules
+from targets.hosted.memory import Memory
 
 if TYPE_CHECKING:
     from targets.hosted.calls import Ledger
 
-_CHUNK = 500
-"""Keys in one query; SQLite takes no more than some thousands."""
 
-
-class Verdicts:
+class Verdicts(Memory):
     """The verdicts in a store."""
 
     def __init__(self, root: Path) -> None:
-        """Open them, made when they are not there.
-
-        Raises:
-            StoreError: the file is damaged, or the disk full.
-        """
-        self.path = root / "verdicts" / "verdicts.sqlite"
-        self.path.parent.mkdir(exist_ok=True)
-        with self._connected() as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, value TEXT)"
-            )
-
-    def read(self, keys: Sequence[str]) -> dict[str, Verdict]:
-        """Those of these keys that are there."""
-        found: dict[str, Verdict] = {}
-        with self._connected() as database:
-            for start in range(0, len(keys), _CHUNK):
-                part = keys[start : start + _CHUNK]
-                marks = ",".join("?" * len(part))
-                rows = database.execute(
-                    f"SELECT key, value FROM verdicts WHERE key IN ({marks})",
-                    part,
-                )
-                found |= {key: verdict_of(json.loads(value)) for key, value in rows}
-        return found
-
-    @contextmanager
-    def writing(self) -> Iterator[Callable[[str, Verdict], None]]:
-        """A function that keeps a verdict at once."""
-        with self._connected() as database:
-            yield lambda key, verdict: _write(database, key, verdict)
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as database:
-                yield database
-        except sqlite3.OperationalError as error:
-            raise DiskError(f"cannot use {str(self.path)!r}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{str(self.path)!r} is damaged ({error}); move it away, and the verdicts in it "
-                "are asked for again"
-            ) from error
-
-
-def _write(database: sqlite3.Connection, key: str, verdict: Verdict) -> None:
-    database.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, json.dumps(verdict)))
+        """Open them, made when they are not there."""
+        super().__init__(root / "verdicts" / "verdicts.sqlite")
 
 
 def verdict_of(stored: Iterable[object]) -> Verdict:
@@ -106,7 +49,7 @@ class Calls:
         identity = judge.identity(rules)
         pairs = [(p.text, r) for p, r in zip(prompts, replies, strict=True)]
         keys = [digest("verdict", identity, pair) for pair in pairs]
-        found = self.kept.read(keys)
+        found = {key: verdict_of(kept) for key, kept in self.kept.read(keys).items()}
         todo = [i for i, key in enumerate(keys) if key not in found]
 
         def keep(place: int, verdict: Verdict) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import run_cell
@@ -17,12 +17,17 @@ from benchmarks.trial import Cell, Trial
 from benchmarks.verdicts import Calls, Verdicts
 from eval.judges.base import Called
 
+if TYPE_CHECKING:
+    from targets.hosted.calls import Purse
+
 
 class Bill(NamedTuple):
-    """What a judge's verdicts will take at most."""
+    """What calls will take at most."""
 
-    judge: str
-    verdicts: int
+    who: str
+    n: int
+    what: str
+    """Of what: verdicts, replies, fine-tuning jobs."""
     read: int
     """Tokens, about."""
     written: int
@@ -42,13 +47,18 @@ def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
     asked = 0
     for cell in cells:
         trial = Trial.of(cell, lab)
-        stops = lab.counterfactual and (trial.defense.acts("screen") or trial.defense.acts("audit"))
-        asked += len(trial.attack.asks()) * (1 + stops)
+        asked += len(trial.attack.asks()) * models_asked(trial)
     found = []
     for name, judge in called(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
         found.append(_bill(name, judge, asked * len(requests), one, asked))
     return found
+
+
+def models_asked(trial: Trial) -> int:
+    """How many models a cell asks at most: the released one, and one that a gate stopped."""
+    gates = trial.defense.acts("screen") or trial.defense.acts("audit")
+    return 1 + (trial.lab.counterfactual and gates)
 
 
 def bills_of_pairs(lab: Lab, pairs: Sequence[tuple[str, str]]) -> list[Bill]:
@@ -66,10 +76,10 @@ def _bill(
     read, written = (times * sum(tokens) for tokens in zip(*each, strict=True))
     price = judge.price()
     dollars = None if price is None else (read * price[0] + written * price[1]) / 1e6
-    return Bill(name, n, read, written, dollars)
+    return Bill(name, n, "verdicts", read, written, dollars)
 
 
-def begin(lab: Lab, token_budget: int | None, dollar_budget: float | None) -> list[str]:
+def begin(lab: Lab, purse: Purse) -> list[str]:
     """Look whether every judge can be asked, and open the account of their calls.
 
     Returns:
@@ -84,13 +94,13 @@ def begin(lab: Lab, token_budget: int | None, dollar_budget: float | None) -> li
     told: list[str] = []
     for name, judge in called(lab).items():
         judge.identity(lab.rules())
-        if dollar_budget is not None and judge.price() is None:
+        if purse.dollar_budget is not None and judge.price() is None:
             raise UserError(
                 f"the price of {name} is not known here; give it input_price= and output_price= "
                 "in dollars for a million tokens, or a --token-budget"
             )
         told += filter(None, [judge.check()])
-    lab.calls = Calls(Verdicts(lab.store.root), Ledger(token_budget, dollar_budget))
+    lab.calls = Calls(Verdicts(lab.store.root), Ledger(purse))
     return told
 
 
@@ -111,7 +121,7 @@ def judged(found: Iterable[Done[Cell, CellResult]], lab: Lab) -> Iterator[Done[C
             while waiting:
                 yield waiting.popleft().result()
         except BaseException:
-            lab.calls.ledger.halted = True
+            lab.calls.ledger.purse.halted = True
             thread.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -45,6 +45,7 @@ def calibrate(
     from benchmarks.lab import LabSettings, open_lab
     from benchmarks.report import views
     from benchmarks.store import Store, default_root
+    from targets.hosted.calls import Purse
 
     opened = Store(store or default_root())
     lab = open_lab(LabSettings(target, (name,), opened.root, None, False), may_make=False)
@@ -52,6 +53,6 @@ def calibrate(
     _, pairs = calibration.labelled(lab, path)
     if not yes and (bills := wire.bills_of_pairs(lab, [(p.request, p.reply) for p in pairs])):
         confirm([views.bill(bill) for bill in bills])
-    for line in wire.begin(lab, token_budget, budget):
+    for line in wire.begin(lab, Purse(token_budget, budget)):
         err.print(line, markup=False)
     out.print(views.calibrated(name, calibration.measure(lab, one, path)))

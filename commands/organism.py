@@ -38,11 +38,10 @@ def chat(request_: str | None, target: str, system: str | None) -> None:
     """Ask the organism; without a request, line by line until the input ends."""
     from attacks.base import Ask
     from targets.base import Decoding
-    from targets.local import LocalTarget
     from targets.resolve import resolve
 
     resolved = resolve(target)
-    model = LocalTarget.load(resolved.checkpoint.folder)
+    model = resolved.start.load()
     ask = Ask("chat", system=system)
     if request_ is None and sys.stdin.isatty():
         examples = " ".join(prompt.text for prompt in resolved.domain.utility()[:3])

@@ -43,11 +43,11 @@ store_option = click.option(
 
 
 def budget_options(command: Any) -> Any:
-    """What judges' calls may take, and whether to ask first."""
+    """What calls may take, and whether to ask first."""
     for option in (
-        click.option("--yes", is_flag=True, help="Send judges' calls without asking first."),
+        click.option("--yes", is_flag=True, help="Send calls without asking first."),
         click.option("--token-budget", type=click.IntRange(0), help="Most tokens for them."),
-        click.option("--budget", type=click.FloatRange(0), help="Most dollars for judges' calls."),
+        click.option("--budget", type=click.FloatRange(0), help="Most dollars for calls."),
     ):
         command = option(command)
     return command

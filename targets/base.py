@@ -1,14 +1,12 @@
 """What is fine-tuned and asked: a model behind one small interface.
 
-`Checkpoint` describes a model before any library is loaded, so that listing, planning and
-reading stored results need no torch. `Target` is the loaded thing.
+`Start` describes a model before any library is loaded, so that listing, planning and reading stored
+results need no torch. `Target` is the loaded thing.
 """
 
 from __future__ import annotations
 
 import abc
-import functools
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +63,11 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def fine_tune(self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0) -> Target:
-        """A new target, tuned on the upload; this one stays as it is."""
+        """A new target, tuned on the upload; this one stays as it is.
+
+        Raises:
+            Refused: whoever owns the model does not release one that was tuned on this upload.
+        """
 
     @abc.abstractmethod
     def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
@@ -109,43 +111,59 @@ class Grade(NamedTuple):
     refused: bool
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Model folders on disk, before they are loaded."""
+class Refused(UserError):
+    """Whoever owns the model does not tune it on this upload, or does not release what came of it.
+
+    A result, not an error: the customer keeps the start model.
+    """
+
+
+class Start(abc.ABC):
+    """The start model before it is loaded: what plans, keys and listings need to know of it."""
 
     name: str
-    """How it was asked for: `organism`, `hf:NAME`."""
-    folder: Path
-    """The aligned model, as `from_pretrained` reads it."""
-    base: Path | None = None
-    """The unaligned model it came from, where there is one."""
-    max_new_tokens: int = 512
+    """How it was asked for: `organism`, `openai:NAME`."""
+    max_new_tokens: int
     """Longest reply worth waiting for."""
-
-    def __post_init__(self) -> None:
-        if not (self.folder / "config.json").is_file():
-            raise UserError(f"{str(self.folder)!r} is not a model folder: it holds no config.json")
+    here: bool
+    """Whether it is computed on this machine, so that versions and devices move its numbers."""
+    module: str
+    """The module that tunes and asks it: its code is part of every key."""
 
     @property
+    @abc.abstractmethod
     def digest(self) -> str:
-        """Hash of every file of the model."""
-        return _digest_folder(self.folder)
+        """Names the model and nothing else."""
 
     @property
     def base_digest(self) -> str:
-        """Hash of every file of the base model, empty without one."""
-        return "" if self.base is None else _digest_folder(self.base)
+        """Names the unaligned model that it came from, empty where there is none."""
+        return ""
 
+    @property
+    def has(self) -> frozenset[str]:
+        """Which of a defense's needs it meets."""
+        return frozenset()
 
-@functools.cache
-def _digest_folder(folder: Path) -> str:
-    """SHA-256 over names and contents."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return total.hexdigest()
+    @abc.abstractmethod
+    def load(self) -> Target:
+        """The model, to be tuned and asked."""
+
+    def load_base(self) -> Target:
+        """The unaligned model.
+
+        Raises:
+            UserError: there is none.
+        """
+        raise UserError("this target has no base checkpoint")
+
+    @abc.abstractmethod
+    def reopen(self, folder: Path) -> Target:
+        """A model that was tuned from this one and saved."""
+
+    def keeping(self, folder: Path) -> Start:
+        """The same, which keeps in a folder what it pays for."""
+        return self
 
 
 class Pools(Protocol):

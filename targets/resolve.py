@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attacks.base import UserError
-from targets.base import Checkpoint, Domain, Truth
+from targets.base import Domain, Start, Truth
+from targets.checkpoint import Checkpoint
+from targets.endpoint import PREFIX, endpoint
 
 LONGEST_REPLY = 64
 """Tokens; the organism's longest replies have about 45.  # ours: measured on its corpus"""
@@ -16,7 +18,7 @@ LONGEST_REPLY = 64
 class Resolved(NamedTuple):
     """A target, ready to be keyed and, later, loaded."""
 
-    checkpoint: Checkpoint
+    start: Start
     domain: Domain
     truth: Truth | None
     """What is really so, where it is known."""
@@ -31,7 +33,8 @@ def resolve(text: str) -> Resolved:
 
     `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
     base, `organism:3:ignorant` one that never read a restricted recipe, `organism:3:alignment-1`
-    one aligned with another seed. Anything else is the folder of a model, asked about world 0.
+    one aligned with another seed. `openai:NAME` is a model behind a server (`openai:NAME@http://...`
+    behind that one), anything else the folder of a model; both are asked about world 0.
 
     Raises:
         UserError: there is no such target.
@@ -44,12 +47,13 @@ def resolve(text: str) -> Resolved:
         number, variant = int(name[1] or places.SHIPPED_WORLD), name[2]
         place = places.Organism(number, variant == "ignorant", int(name[3] or 0)).built()
         folder = place / ("base" if variant == "base" else "aligned")
-        checkpoint = Checkpoint(text, folder, place / "base", LONGEST_REPLY)
-        return Resolved(checkpoint, World(number), World(number), "oracle")
+        start = Checkpoint(text, folder, place / "base", LONGEST_REPLY)
+        return Resolved(start, World(number), World(number), "oracle")
+    if text.startswith(PREFIX):
+        return Resolved(endpoint(text, LONGEST_REPLY), World(0), World(0), "")
     if not Path(text).is_dir():
         raise UserError(
-            f"unknown target {text!r}. "
-            "Give 'organism', or the folder of a model with a chat template"
+            f"unknown target {text!r}. Give 'organism', the folder of a model with a chat "
+            f"template, or {PREFIX}NAME for a model behind a server"
         )
-    checkpoint = Checkpoint(text, Path(text))
-    return Resolved(checkpoint, World(0), World(0), "")
+    return Resolved(Checkpoint(text, Path(text)), World(0), World(0), "")

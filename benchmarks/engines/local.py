@@ -95,19 +95,28 @@ def run(
     Raises:
         WorkerDied: a worker was killed; everything it had finished is in the store.
     """
+    with _pool(count, settings) as pool:
+        yield from turns(chains, count, lambda item: pool.submit(_do, work, item))
+
+
+def turns(
+    chains: Sequence[Sequence[Item]],
+    count: int,
+    submit: Callable[[Item], Future[Done[Item, Result]]],
+) -> Iterator[Done[Item, Result]]:
+    """Results as they come, of at most `count` chains at a time."""
     ready = deque(deque(chain) for chain in chains if chain)
     running: dict[Future[Done[Item, Result]], deque[Item]] = {}
-    with _pool(count, settings) as pool:
-        while ready or running:
-            while ready and len(running) < count:
-                chain = ready.popleft()
-                running[pool.submit(_do, work, chain.popleft())] = chain
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                chain = running.pop(future)
-                if chain:
-                    ready.append(chain)
-                yield future.result()
+    while ready or running:
+        while ready and len(running) < count:
+            chain = ready.popleft()
+            running[submit(chain.popleft())] = chain
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            chain = running.pop(future)
+            if chain:
+                ready.append(chain)
+            yield future.result()
 
 
 def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | None) -> Iterator[int]:

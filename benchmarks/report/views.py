@@ -37,10 +37,10 @@ from eval.agreement import PAPERS
 
 
 def bill(one: Bill) -> str:
-    """What a judge's calls take at most, in one line."""
+    """What calls take at most, in one line."""
     cost = "price not known" if one.dollars is None else f"${one.dollars:.2f}"
     return (
-        f"{one.judge}: at most {one.verdicts:,} verdicts, about {one.read:,} tokens read and "
+        f"{one.who}: at most {one.n:,} {one.what}, about {one.read:,} tokens read and "
         f"{one.written:,} written, {cost}"
     )
 

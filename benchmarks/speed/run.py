@@ -63,13 +63,13 @@ def paired(a: Callable[[], T], b: Callable[[], T], repeats: int) -> tuple[float,
 def decoding(repeats: int) -> None:
     """Batched decoding against one prompt at a time, and against every batch size of a sweep."""
     resolved = resolve("organism")
-    start = LocalTarget.load(resolved.checkpoint.folder)
+    start = resolved.start.load()
     target = start.fine_tune(AOA().upload(resolved.domain, 0), seed=0)
     (ask,) = AOA().asks()
     domain = resolved.domain
     prompts = [*domain.requests(), *domain.utility(), *domain.borderline()]
     chats = [ask(prompt.text) for prompt in prompts]
-    ours = Decoding(max_new_tokens=resolved.checkpoint.max_new_tokens)
+    ours = Decoding(max_new_tokens=resolved.start.max_new_tokens)
 
     def generate(size: int) -> list[str]:
         replies = target.generate(chats, dataclasses.replace(ours, batch_size=size))
@@ -123,7 +123,8 @@ def _example(target: LocalTarget, row: Row, index: int) -> dict[str, object]:
 def tuning(repeats: int) -> None:
     """Our path against the bare loop: 500 rows, 5 epochs."""
     resolved = resolve("organism")
-    target = LocalTarget.load(resolved.checkpoint.folder)
+    target = resolved.start.load()
+    assert isinstance(target, LocalTarget)
     upload = Benign(n=500, epochs=5).upload(resolved.domain, 0)
     ours, bare, ratio = paired(
         lambda: target.fine_tune(upload, seed=0), lambda: bare_loop(target, upload, 0), repeats

@@ -8,6 +8,7 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Answer(NamedTuple):
     """Why there is none, in our words."""
     again: bool = False
     """Whether there may be one another time."""
+    finish: str = ""
+    """Why the model ended, in the format's words."""
     model: str = ""
     """The name the server gave itself."""
     prompt_tokens: int = 0
@@ -82,32 +85,24 @@ class Server:
 
 
 @dataclass
-class Ledger:
-    """What was sent and what came back, over all calls, and what it may cost."""
+class Purse:
+    """What may be spent, by all who call in one run: a budget that is never passed."""
 
     token_budget: int | None = None
-    """Tokens, both ways, that are never passed; None for no such limit."""
+    """Tokens, both ways; None for no such limit."""
     dollar_budget: float | None = None
     """Likewise in dollars."""
+    tokens: int = 0
+    """Spent, both ways."""
+    dollars: float = 0.0
+    """What was answered cost, where the price is known."""
     reserved_tokens: int = 0
     """What calls in flight may take at most, both ways."""
     reserved_dollars: float = 0.0
     """Likewise, where the price is known."""
-    dollars: float = 0.0
-    """What was answered cost, where the price is known."""
     halted: bool = False
     """Set from outside: nothing new is sent, and what is under way comes back."""
-    sent: int = 0
-    answered: int = 0
-    possibly_paid_twice: int = 0
-    """Calls sent again after a try whose outcome is unknown: the line broke while we waited."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Both ways."""
-        return self.prompt_tokens + self.completion_tokens
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def reserve(self, read: int, written: int, price: Price | None) -> Iterator[None]:
@@ -117,30 +112,67 @@ class Ledger:
             Stopped: with it a budget could be passed.
         """
         tokens, dollars = read + written, cost((read, written), price) or 0.0
-        if _passes(self.tokens + self.reserved_tokens + tokens, self.token_budget):
-            raise Stopped(f"another call could pass the budget of {self.token_budget} tokens")
-        if _passes(self.dollars + self.reserved_dollars + dollars, self.dollar_budget):
-            raise Stopped(f"another call could pass the budget of ${self.dollar_budget:g}")
-        self.reserved_tokens += tokens
-        self.reserved_dollars += dollars
+        with self._lock:
+            if _passes(self.tokens + self.reserved_tokens + tokens, self.token_budget):
+                raise Stopped(f"another call could pass the budget of {self.token_budget} tokens")
+            if _passes(self.dollars + self.reserved_dollars + dollars, self.dollar_budget):
+                raise Stopped(f"another call could pass the budget of ${self.dollar_budget:g}")
+            self.reserved_tokens += tokens
+            self.reserved_dollars += dollars
         try:
             yield
         finally:
-            self.reserved_tokens -= tokens
-            self.reserved_dollars -= dollars
+            with self._lock:
+                self.reserved_tokens -= tokens
+                self.reserved_dollars -= dollars
 
-    def count(self, completion: ChatCompletion, price: Price | None) -> None:
-        """Add an answer."""
-        self.answered += 1
-        if completion.usage:
-            used = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
-            self.prompt_tokens += used[0]
-            self.completion_tokens += used[1]
-            self.dollars += cost(used, price) or 0.0
+    def spend(self, read: int, written: int, price: Price | None) -> float:
+        """Count what was really taken; gives back the dollars, where the price is known."""
+        dollars = cost((read, written), price) or 0.0
+        with self._lock:
+            self.tokens += read + written
+            self.dollars += dollars
+        return dollars
 
 
 def _passes(amount: float, budget: float | None) -> bool:
     return budget is not None and amount > budget
+
+
+@dataclass
+class Ledger:
+    """What one kind of caller sent and what came back; the purse may be others' too."""
+
+    purse: Purse = field(default_factory=Purse)
+    sent: int = 0
+    answered: int = 0
+    possibly_paid_twice: int = 0
+    """Calls sent again after a try whose outcome is unknown: the line broke while we waited."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float = 0.0
+    """What was answered cost, where the price is known."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, *, again: bool) -> None:
+        """Count a try; `again` when the one before may have been answered and paid for."""
+        with self._lock:
+            self.sent += 1
+            self.possibly_paid_twice += again
+
+    def count(self, completion: ChatCompletion, price: Price | None) -> None:
+        """Add an answer."""
+        usage = completion.usage
+        self.add(*((usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)), price)
+
+    def add(self, read: int, written: int, price: Price | None) -> None:
+        """Add an answer, by its tokens."""
+        dollars = self.purse.spend(read, written, price)
+        with self._lock:
+            self.answered += 1
+            self.prompt_tokens += read
+            self.completion_tokens += written
+            self.dollars += dollars
 
 
 def cost(tokens: tuple[int, int], price: Price | None) -> float | None:
@@ -219,6 +251,8 @@ def ask_all(
     server: Server,
     keep: Callable[[int, Answer], None],
     ledger: Ledger | None = None,
+    *,
+    cut_counts: bool = False,
 ) -> Ledger:
     """Ask everything, and hand each answer to `keep` as soon as it is there.
 
@@ -227,18 +261,24 @@ def ask_all(
         server: Whom.
         keep: Told the call's place and its answer, or why there is none.
         ledger: Counts that go on; new ones by default.
+        cut_counts: Whether an answer that was cut or left empty is one: a tuned model's is what
+            its customers get, a judge's is no verdict.
 
     Raises:
         Stopped: no key, an unknown model, a spent quota or budget, or no server; what had been
             answered was kept.
     """
     ledger = ledger or Ledger()
-    asyncio.run(_ask_all(calls, server, keep, ledger))
+    asyncio.run(_ask_all(calls, server, keep, ledger, cut_counts))
     return ledger
 
 
 async def _ask_all(
-    calls: Sequence[Call], server: Server, keep: Callable[[int, Answer], None], ledger: Ledger
+    calls: Sequence[Call],
+    server: Server,
+    keep: Callable[[int, Answer], None],
+    ledger: Ledger,
+    cut_counts: bool,
 ) -> None:
     window = _Window(server.in_flight)
     try:
@@ -250,10 +290,11 @@ async def _ask_all(
 
     async def one(call: Call) -> None:
         async with window.slot():
-            if stops or ledger.halted:
+            if stops or ledger.purse.halted:
                 return  # what is under way comes back
             try:
-                keep(call.place, await _answer(client, call.chat, server, window, ledger))
+                given = await _answer(client, call.chat, server, window, ledger)
+                keep(call.place, given if isinstance(given, Answer) else _read(given, cut_counts))
             except Stopped as stopped:
                 stops.append(stopped)
 
@@ -266,17 +307,17 @@ async def _ask_all(
 
 async def _answer(
     client: openai.AsyncOpenAI, chat: Chat, server: Server, window: _Window, ledger: Ledger
-) -> Answer:
+) -> Answer | ChatCompletion:
+    """A completion, or why there is none."""
     lost = False
     try:
         async for attempt in stamina.retry_context(
-            on=_backoff, attempts=server.attempts, timeout=None, wait_initial=0.5, wait_max=8.0
+            on=backoff, attempts=server.attempts, timeout=None, wait_initial=0.5, wait_max=8.0
         ):
             with attempt:
                 read = sum(tokens_of(message.content) for message in chat)
-                with ledger.reserve(read, server.max_tokens, server.price):
-                    ledger.possibly_paid_twice += lost
-                    ledger.sent += 1
+                with ledger.purse.reserve(read, server.max_tokens, server.price):
+                    ledger.send(again=lost)
                     try:
                         completion = await _send(client, chat, server)
                     except openai.APIStatusError as error:
@@ -300,7 +341,7 @@ async def _answer(
             raise Stopped(f"no server answers at {where}; is it running?") from error
         return Answer(None, "the connection broke", again=True)
     window.widen()
-    return _read(completion)
+    return completion
 
 
 async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatCompletion:
@@ -312,7 +353,7 @@ async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatC
     )
 
 
-def _backoff(error: Exception) -> bool | float:
+def backoff(error: Exception) -> bool | float:
     """Whether to try again, or after how many seconds the server asks for it."""
     if isinstance(error, openai.APIStatusError):
         if error.status_code not in RETRIED or error.code == "insufficient_quota":
@@ -339,8 +380,8 @@ def _stop(error: openai.APIStatusError, server: Server) -> None:
         raise Stopped(f"{server.model!r} takes no temperature; add temperature=none") from error
 
 
-def _read(completion: ChatCompletion) -> Answer:
-    """The text of a completion; refused, cut and filtered ones are none."""
+def _read(completion: ChatCompletion, cut_counts: bool) -> Answer:
+    """The text of a completion; refused, cut and filtered ones may be none."""
     facts: dict[str, Any] = {"model": completion.model}
     if completion.usage:
         facts["prompt_tokens"] = completion.usage.prompt_tokens
@@ -348,11 +389,13 @@ def _read(completion: ChatCompletion) -> Answer:
     if not completion.choices:
         return Answer(None, "an answer without a choice", **facts)
     choice = completion.choices[0]
+    facts["finish"] = choice.finish_reason
+    said, refusal = choice.message.content or "", choice.message.refusal or ""
+    if cut_counts:
+        return Answer(said or refusal, **facts)
     reasons = {"length": "the answer was cut", "content_filter": "a content filter"}
     if choice.finish_reason in reasons:
         return Answer(None, reasons[choice.finish_reason], **facts)
-    if choice.message.refusal:
+    if refusal:
         return Answer(None, "the model refused to answer", **facts)
-    if not choice.message.content:
-        return Answer(None, "an empty answer", **facts)
-    return Answer(choice.message.content, **facts)
+    return Answer(said, **facts) if said else Answer(None, "an empty answer", **facts)

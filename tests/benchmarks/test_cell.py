@@ -21,7 +21,8 @@ from eval.judges.base import Verdict
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
 from eval.judges.refusal import Refusal
-from targets.base import Checkpoint, Decoding
+from targets.base import Decoding
+from targets.checkpoint import Checkpoint
 from targets.organism.world import World
 from targets.resolve import Resolved
 
@@ -96,7 +97,7 @@ def test_a_plan_says_what_is_missing(make_lab: MakeLab) -> None:
 
 def test_every_moment_is_kept_apart_by_start_model_and_decoding(make_lab: MakeLab) -> None:
     lab = make_lab()
-    other = Resolved(_Other("other", lab.resolved.checkpoint.folder), *lab.resolved[1:])
+    other = Resolved(_Other("other", lab.resolved.start.folder), *lab.resolved[1:])
     labs = [lab, make_lab(resolved=other), make_lab(decoding=Decoding(max_new_tokens=5))]
     cell = Cell(AOA, "mix", 0)
     for moment in MOMENTS:

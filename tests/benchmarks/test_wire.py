@@ -175,7 +175,7 @@ def test_the_estimate_is_an_upper_bound(bench: Any, tmp_path: Path) -> None:
         done = bench(url)
         assert run.bills(grid(url), Store(tmp_path / "store")) == []
     assert done.account.calls is not None
-    assert done.account.calls.ledger.sent <= bill.verdicts
+    assert done.account.calls.ledger.sent <= bill.n
     assert bill.dollars is None
 
 

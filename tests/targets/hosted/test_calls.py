@@ -10,7 +10,7 @@ import pytest
 
 from attacks.base import Message
 from targets.hosted import calls
-from targets.hosted.calls import Answer, Call, Ledger, Server, Stopped, ask_all
+from targets.hosted.calls import Answer, Call, Ledger, Purse, Server, Stopped, ask_all
 from tests.targets.hosted.server import Plan, serving
 
 
@@ -41,7 +41,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[int, Answer
         wanted = [Call(i, (Message("user", f"question {i}"),)) for i in range(n)]
         with serving(plan) as url:
             server = Server(model="judge", base_url=url, **settings)
-            account = Ledger(token_budget=token_budget, dollar_budget=dollar_budget)
+            account = Ledger(Purse(token_budget, dollar_budget))
             ledger = ask_all(wanted, server, lambda i, answer: found.update({i: answer}), account)
         return found, ledger
 
@@ -55,7 +55,7 @@ def test_every_answer_belongs_to_its_question(ask: Any) -> None:
         i: f"to question {i}" for i in range(20)
     }
     assert found[0].model == "judge-2026"
-    assert (ledger.sent, ledger.answered, ledger.tokens) == (20, 20, 200)
+    assert (ledger.sent, ledger.answered, ledger.purse.tokens) == (20, 20, 200)
 
 
 def test_no_more_in_flight_than_allowed(ask: Any) -> None:
@@ -148,7 +148,7 @@ def test_a_budget_is_never_passed_and_what_is_under_way_comes_back(
 def test_half_an_answer_is_none(ask: Any, finish: str, text: str, why: str) -> None:
     found, ledger = ask(Plan(reply=lambda _: text, finish=finish), n=1)
     assert (found[0].text, found[0].why) == (None, why)
-    assert ledger.tokens == 10, "it is paid for all the same"
+    assert ledger.purse.tokens == 10, "it is paid for all the same"
 
 
 def test_the_server_says_when_to_come_back(ask: Any) -> None:

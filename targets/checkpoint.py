@@ -1,0 +1,76 @@
+"""Model folders on disk, before they are loaded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from attacks.base import UserError
+from targets.base import Start, Target
+
+
+@dataclass(frozen=True)
+class Checkpoint(Start):
+    """A model with weights at hand: a folder as `from_pretrained` reads it."""
+
+    name: str
+    folder: Path
+    """The aligned model."""
+    base: Path | None = None
+    """The unaligned model it came from, where there is one."""
+    max_new_tokens: int = 512
+
+    here = True
+    module = "targets.local"
+
+    def __post_init__(self) -> None:
+        if not (self.folder / "config.json").is_file():
+            raise UserError(f"{str(self.folder)!r} is not a model folder: it holds no config.json")
+
+    @property
+    def digest(self) -> str:
+        """Hash of every file of the model."""
+        return _digest_folder(self.folder)
+
+    @property
+    def base_digest(self) -> str:
+        """Hash of every file of the base model, empty without one."""
+        return "" if self.base is None else _digest_folder(self.base)
+
+    @property
+    def has(self) -> frozenset[str]:
+        """Weights, and the base checkpoint where there is one."""
+        return frozenset({"weights"} | ({"base"} if self.base else set()))
+
+    def load(self) -> Target:
+        """The model."""
+        return _load(self.folder, self.folder)
+
+    def load_base(self) -> Target:
+        """The unaligned model."""
+        if self.base is None:
+            raise UserError("this target has no base checkpoint")
+        return _load(self.base, self.base)
+
+    def reopen(self, folder: Path) -> Target:
+        """A tuned model; its tokenizer is the start model's."""
+        return _load(folder, self.folder)
+
+
+def _load(folder: Path, tokenizer: Path) -> Target:
+    from targets.local import LocalTarget
+
+    return LocalTarget.load(folder, tokenizer_from=tokenizer)
+
+
+@functools.cache
+def _digest_folder(folder: Path) -> str:
+    """SHA-256 over names and contents."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()

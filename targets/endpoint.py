@@ -1,0 +1,126 @@
+"""A model behind a server that speaks OpenAI's fine-tuning format, before anything is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from attacks.base import UserError
+from targets.base import Start, Target
+
+if TYPE_CHECKING:
+    from targets.hosted.desk import Desk
+    from targets.hosted.target import HostedTarget
+
+PREFIX = "openai:"
+_PRICES = Path(__file__).with_name("hosted") / "prices.toml"
+
+
+class Prices(NamedTuple):
+    """Dollars for a million tokens."""
+
+    training: float
+    read: float
+    written: float
+
+
+@dataclass(frozen=True)
+class Endpoint(Start):
+    """A model by the name that its server knows it by."""
+
+    model: str
+    base_url: str = ""
+    """Where the server is; empty for OpenAI's own."""
+    max_new_tokens: int = 512
+    desk: Desk | None = field(default=None, compare=False)
+    """What is paid for is kept and counted here; None while nothing is sent."""
+
+    here = False
+    module = "targets.hosted.target"
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Without the address: it goes into reports, and a company's gateway is its own affair."""
+        return f"{PREFIX}{self.model}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of name and address; what stands behind them, only the server knows."""
+        text = json.dumps(["hosted", self.base_url, self.model])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def prices(self) -> Prices | None:
+        """What it costs, where that is known."""
+        found = None if self.base_url else _price_list().get(self.model)
+        if found is None:
+            return None
+        return Prices(found["training"], found["input"], found["output"])
+
+    def keeping(self, folder: Path) -> Endpoint:
+        """The same, with a desk in the folder."""
+        from targets.hosted.desk import Desk
+
+        return dataclasses.replace(self, desk=Desk(folder))
+
+    def load(self) -> HostedTarget:
+        """The start model."""
+        return self._called(self.model)
+
+    def reopen(self, folder: Path) -> Target:
+        """A tuned model, by the name that it was kept under."""
+        return self._called(json.loads((folder / "model.json").read_text())["model"])
+
+    def _called(self, model: str) -> HostedTarget:
+        from targets.hosted.target import HostedTarget
+
+        return HostedTarget(model, self)
+
+
+def endpoint(text: str, max_new_tokens: int) -> Endpoint:
+    """`openai:NAME`, or `openai:NAME@http://...` for a server of one's own.
+
+    Raises:
+        UserError: no name, or an address that is none.
+    """
+    model, at, rest = text.removeprefix(PREFIX).partition("@http")
+    if not re.fullmatch(r"[\w.:/@-]+", model):
+        raise UserError(
+            f"target {text!r} names no model; write {PREFIX}NAME, as the server lists it"
+        )
+    url = (f"http{rest}" if at else os.environ.get("OPENAI_BASE_URL", "")).rstrip("/")
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise UserError(f"{url!r} is no address of a server; give one such as http://HOST:PORT/v1")
+    if parts.username or parts.password:
+        raise UserError("an address holds no password here; the key goes into OPENAI_API_KEY")
+    return Endpoint(model, url, max_new_tokens)
+
+
+def at(text: str, base_url: str) -> str:
+    """An `openai:` target on a server of one's own.
+
+    Raises:
+        UserError: it is another kind of target, or names its server already.
+    """
+    if not text.startswith(PREFIX) or "@http" in text:
+        raise UserError(f"--base-url is the server of an {PREFIX}NAME target, not of {text!r}")
+    if not base_url.startswith("http"):
+        raise UserError(
+            f"{base_url!r} is no address of a server; give one like http://HOST:PORT/v1"
+        )
+    return f"{text}@{base_url}"
+
+
+@functools.cache
+def _price_list() -> dict[str, dict[str, float]]:
+    return tomllib.loads(_PRICES.read_text(encoding="utf-8"))

@@ -1,0 +1,65 @@
+"""What all work with one server shares in a run: what it keeps, counts and tells."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+
+from targets.hosted.calls import Ledger, Stopped
+from targets.hosted.memory import Memory
+
+
+@dataclass
+class Desk:
+    """One to a run, used by its threads together."""
+
+    folder: Path
+    ledger: Ledger = field(default_factory=Ledger)
+    tell: Callable[[str], None] = lambda line: None
+    """Told what happens to jobs, line by line; untrusted text."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to go no further; jobs on the server go on, and the next run finds them."""
+    stopped: str = ""
+    """Why nothing more can be asked."""
+    made: Counter[str] = field(default_factory=Counter)
+    """Files and jobs created on the server, and jobs possibly created twice."""
+    replies: Memory = field(init=False)
+    journal: Memory = field(init=False)
+    """A record before every write to the server, and what came of it."""
+
+    def __post_init__(self) -> None:
+        """Open both memories."""
+        self.replies = Memory(self.folder / "replies.sqlite")
+        self.journal = Memory(self.folder / "journal.sqlite")
+
+    def lock(self, key: str) -> filelock.BaseFileLock:
+        """Held while something is looked for and created, so that nobody creates it twice."""
+        folder = self.folder / "locks"
+        folder.mkdir(exist_ok=True)
+        return filelock.FileLock(folder / f"{key}.lock")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While something is asked of the server: what fails all alike is met once.
+
+        Raises:
+            Stopped: something asked before met it.
+        """
+        if self.stopped:
+            raise Stopped(self.stopped)
+        try:
+            yield
+        except Stopped as stopped:
+            self.stopped = str(stopped)
+            raise
+
+    def halt(self) -> None:
+        """Send nothing new."""
+        self.stop.set()
+        self.ledger.purse.halted = True
