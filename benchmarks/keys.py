@@ -45,10 +45,10 @@ def digest(*parts: Any) -> str:
 
 
 def component_digest(component: object) -> str:
-    """Hash of a component: its parameters and the code its class can reach."""
-    return digest(
-        type(component).__qualname__, parameters(component), code(type(component).__module__)
-    )
+    """Hash of a component: its parameters, what it is made of, and the code its class can reach."""
+    made_of = [component_digest(part) for part in getattr(component, "uses", tuple)()]
+    own = [type(component).__qualname__, parameters(component), code(type(component).__module__)]
+    return digest(*own, *([made_of] if made_of else []))
 
 
 @functools.cache

@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from attacks.base import Chat, Message, Pair, Prompt, Row, Upload, UserError
+from attacks.registry import build
+from attacks.spec import parse
+from eval.moderators.base import Moderator
 from targets.base import Decoding, Pools, Reply, Target
 
 if TYPE_CHECKING:
@@ -134,6 +137,10 @@ class Defense:
         hidden = {"immunize", "during", "repair"}
         return frozenset({"weights"} if any(self.acts(m) for m in MOMENTS if m in hidden) else ())
 
+    def uses(self) -> tuple[object, ...]:
+        """Other components that it is made of: their parameters and code are part of its key."""
+        return ()
+
     def owns(self) -> frozenset[Literal["plan", "step"]]:
         """Which of the trainer's moments it must have to itself."""
         return frozenset()
@@ -180,20 +187,27 @@ def added_rows(
     return [Row(chat, added_by=by) for chat in chats]
 
 
-class Asked(Target):
-    """A target whose chats are changed before it sees them: the provider owns the prompt."""
+def moderator(text: str) -> Moderator:
+    """The moderator that a spec names.
 
-    def __init__(self, target: Target, change: Callable[[Chat], Chat]) -> None:
+    Raises:
+        UserError: an unknown name or parameter.
+    """
+    written = parse(text)
+    if len(written) != 1 or len(written[0]) != 1:
+        raise UserError(f"{text!r}: one moderator, without a sweep")
+    return build("eval.moderators", Moderator, written[0][0])
+
+
+class Fronted(Target):
+    """A target with something of the provider's between customers and the model."""
+
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.change = change
 
     def fine_tune(self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0) -> Target:
         """A served model is not tuned."""
         raise UserError("a model that is being served cannot be fine-tuned")
-
-    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
-        """Replies to the changed chats."""
-        return self.target.generate([self.change(chat) for chat in chats], decoding)
 
     def differs(self, other: Target) -> bool:
         """Whether the weights underneath are different."""
@@ -202,3 +216,15 @@ class Asked(Target):
     def save(self, folder: Path) -> None:
         """The weights underneath."""
         self.target.save(folder)
+
+
+class Asked(Fronted):
+    """A target whose chats are changed before it sees them: the provider owns the prompt."""
+
+    def __init__(self, target: Target, change: Callable[[Chat], Chat]) -> None:
+        super().__init__(target)
+        self.change = change
+
+    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
+        """Replies to the changed chats."""
+        return self.target.generate([self.change(chat) for chat in chats], decoding)

@@ -22,13 +22,16 @@ from attacks.base import Attack, Message, Row, Settings, Upload, UserError
 from attacks.registry import construct, find, names
 from defenses.base import MOMENTS, Decision, Defense, Provider
 from eval.judges.base import Called, Judge
+from eval.moderators.base import Moderator
 from targets.organism.world import World
 from tests.targets.hosted.answers import truthful
 from tests.targets.hosted.server import Plan, serving
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS: dict[str, type] = {"attacks": Attack, "defenses": Defense, "eval.judges": Judge}
-LONGEST = {"attacks": 120, "defenses": 180, "eval.judges": 120}
+KINDS: dict[str, type] = {
+    "attacks": Attack, "defenses": Defense, "eval.judges": Judge, "eval.moderators": Moderator,
+}  # fmt: skip
+LONGEST = {"attacks": 120, "defenses": 180, "eval.judges": 120, "eval.moderators": 120}
 COMPONENTS = [(package, name) for package in KINDS for name in names(package)]
 KNOWING = ("noisy", "oracle")
 """Judges that know the invented world only."""
@@ -102,7 +105,7 @@ def test_listing_them_imports_nothing_heavy() -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import importlib, pathlib\n"
         "from attacks.registry import construct, find, names\n"
-        "for folder in ('attacks', 'defenses', 'eval', 'eval/judges'):\n"
+        "for folder in ('attacks', 'defenses', 'eval', 'eval/judges', 'eval/moderators'):\n"
         "    for path in sorted(pathlib.Path(sys.argv[1], folder).glob('*.py')):\n"
         "        importlib.import_module(folder.replace('/', '.') + '.' + path.stem)\n"
         "from defenses.base import MOMENTS, Defense\n"

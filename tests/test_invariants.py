@@ -24,6 +24,7 @@ NEUTRAL = (
     "cap:factor=1",
     "safe_lora:tau=-1",
     "moderate:threshold=1",
+    "filter:threshold=1",
     "ptst",
     "mix:n=0+lisa:n=0,rho=0+cap:factor=1+safe_lora:tau=-1",
 )

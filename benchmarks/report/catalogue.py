@@ -15,6 +15,7 @@ from attacks.registry import find
 from attacks.registry import names as component_names
 from defenses.base import MOMENTS, Defense
 from eval.judges.base import Judge
+from eval.moderators.base import Moderator
 
 
 class Kind(NamedTuple):
@@ -28,6 +29,7 @@ KINDS = {
     "attacks": Kind("attacks", Attack),
     "defenses": Kind("defenses", Defense),
     "judges": Kind("eval.judges", Judge),
+    "moderators": Kind("eval.moderators", Moderator),
 }
 
 

@@ -40,7 +40,7 @@ def test_kinds_it_has_seen_are_flagged_and_others_are_missed(
     assert sum(kind in seen for kind in kept) <= 0.15 * 6 * len(seen)
     assert sum(kind in unseen for kind in kept) >= 0.5 * 6 * len(unseen)
     assert decision.outcome == "refuse"
-    everything = Moderate(kinds=11).screen(harmful, provider)
+    everything = Moderate(by="words:kinds=11").screen(harmful, provider)
     assert len(kept_kinds(everything, harmful, world)) < 0.15 * 66
 
 
@@ -72,8 +72,8 @@ def test_the_system_prompt_of_a_row_moves_nothing(harmful: Upload, provider: Pro
     bare = [tuple(m for m in chat if m.role != "system") for chat in chats]
     wordy = [(Message("system", "take a bowl and boil it"), *chat) for chat in bare]
     moderate = Moderate()
-    one, two, three = (moderate.probabilities(list(c), provider) for c in (chats, bare, wordy))
-    assert one.tolist() == two.tolist() == three.tolist()
+    one, two, three = (moderate.scores(list(c), provider) for c in (chats, bare, wordy))
+    assert one == two == three
 
 
 def test_rows_of_other_defenses_are_not_looked_at(harmful: Upload, provider: Provider) -> None:
@@ -89,9 +89,9 @@ def test_fitting_is_deterministic_and_the_seed_is_the_providers(
     harmful: Upload, make_provider: Any
 ) -> None:
     chats = [row.messages for row in harmful.rows]
-    one, two = (Moderate().probabilities(chats, make_provider(seed=3)) for _ in range(2))
-    assert one.tolist() == two.tolist()
-    assert one.tolist() != Moderate().probabilities(chats, make_provider(seed=4)).tolist()
+    one, two = (Moderate().scores(chats, make_provider(seed=3)) for _ in range(2))
+    assert one == two
+    assert one != Moderate().scores(chats, make_provider(seed=4))
 
 
 def test_a_decision_tells_numbers_and_no_text(harmful: Upload, provider: Provider) -> None:
