@@ -31,6 +31,7 @@ from commands.shared import (
     store_option,
 )
 from commands.store import store
+from commands.target import target
 
 _MISTAKES = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
@@ -285,7 +286,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (judge, organism, store):
+for _group in (judge, organism, store, target):
     main.add_command(_group)
 
 if __name__ == "__main__":

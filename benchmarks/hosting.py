@@ -13,8 +13,8 @@ from benchmarks.wire import Bill, models_asked
 from targets.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Purse
     from targets.hosted.desk import Desk
+    from targets.hosted.ledger import Purse
 
 REVERT = "revert"
 """Releases the start model whatever is uploaded: tuned only to say what it kept back."""
@@ -61,7 +61,7 @@ def bills(lab: Lab, missing: dict[Cell, str]) -> list[Bill]:
 
 
 def _tokens(chat: Chat) -> int:
-    from targets.hosted.calls import tokens_of
+    from targets.hosted.ledger import tokens_of
 
     return sum(tokens_of(message.content) for message in chat)
 

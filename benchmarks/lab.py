@@ -241,10 +241,15 @@ class LabSettings(NamedTuple):
     counterfactual: bool
 
 
+def hosted_folder(store: Path) -> Path:
+    """Where a store keeps what was asked of servers that tune."""
+    return store / "hosted"
+
+
 def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
     resolved = resolve(settings.target)
-    start = resolved.start.keeping(settings.store / "hosted")
+    start = resolved.start.keeping(hosted_folder(settings.store))
     return Lab(
         resolved._replace(start=start),
         judges(settings.judges),

@@ -175,7 +175,7 @@ class _Work:
         missing, callers = self.planned.missing, wire.called(self.lab)
         if self.lab.resolved.start.here and not callers:
             return self._tuned(list(missing), ())
-        from targets.hosted.calls import Purse
+        from targets.hosted.ledger import Purse
 
         purse = Purse(*self.budget)
         self.account.notes += hosting.begin(self.lab, purse, self.tell)

@@ -14,7 +14,7 @@ from targets.base import Rules
 from targets.hosted.memory import Memory
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Ledger
+    from targets.hosted.ledger import Ledger
 
 
 class Verdicts(Memory):
@@ -44,7 +44,7 @@ class Calls:
         self, judge: Called, rules: Rules, prompts: Sequence[Prompt], replies: Sequence[str]
     ) -> list[Verdict]:
         """A verdict on each pair: the one that is kept, or else asked for and kept at once."""
-        from targets.hosted.calls import Stopped
+        from targets.hosted.ledger import Stopped
 
         identity = judge.identity(rules)
         pairs = [(p.text, r) for p, r in zip(prompts, replies, strict=True)]

@@ -18,7 +18,7 @@ from benchmarks.verdicts import Calls, Verdicts
 from eval.judges.base import Called
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Purse
+    from targets.hosted.ledger import Purse
 
 
 class Bill(NamedTuple):
@@ -89,7 +89,7 @@ def begin(lab: Lab, purse: Purse) -> list[str]:
         UserError: a judge cannot be asked, does not fit the requests, or its price is not known
             and the budget is one of dollars.
     """
-    from targets.hosted.calls import Ledger
+    from targets.hosted.ledger import Ledger
 
     told: list[str] = []
     for name, judge in called(lab).items():

@@ -45,7 +45,7 @@ def calibrate(
     from benchmarks.lab import LabSettings, open_lab
     from benchmarks.report import views
     from benchmarks.store import Store, default_root
-    from targets.hosted.calls import Purse
+    from targets.hosted.ledger import Purse
 
     opened = Store(store or default_root())
     lab = open_lab(LabSettings(target, (name,), opened.root, None, False), may_make=False)

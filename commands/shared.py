@@ -57,7 +57,12 @@ def confirm(bills: list[str]) -> None:
     """Ask before anything is sent that may cost money."""
     for line in bills:
         click.echo(line, err=True)
+    agree("Send them?", "add --yes to send these calls, perhaps with a --budget")
+
+
+def agree(question: str, how: str) -> None:
+    """Go on only if a person says so, or said so in the command."""
     if not sys.stdin.isatty():
-        raise UserError("add --yes to send these calls, perhaps with a --budget")
-    if not click.confirm("Send them?", err=True):
-        raise UserError("nothing was sent")
+        raise UserError(how)
+    if not click.confirm(question, err=True):
+        raise UserError("nothing was done")

@@ -19,7 +19,8 @@ from eval.protocol import Question
 from targets.base import Rules
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Answer, Ledger, Server
+    from targets.hosted.calls import Answer, Server
+    from targets.hosted.ledger import Ledger
 
 REASON_TOKENS = 300
 """Tokens of a reason and its score, for estimates.  # ours: as the paper's judge writes on average
@@ -77,7 +78,7 @@ class Served(Called):
 
     def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
         """From the length of the question, and of a usual reason."""
-        from targets.hosted.calls import tokens_of
+        from targets.hosted.ledger import tokens_of
 
         (message,) = self.question(rules, request, "").chat
         return tokens_of(message.content) + reply_tokens, min(self.max_tokens, REASON_TOKENS)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attacks.base import Attack
-from attacks.registry import find
+from attacks.registry import construct, find
 from attacks.registry import names as component_names
 from defenses.base import MOMENTS, Defense
 from eval.judges.base import Judge
@@ -50,12 +50,24 @@ def names(kind: str) -> Table:
     table.add_column("name", style="bold")
     if base is Defense:
         table.add_column("acts at")
+        table.add_column("needs")
     table.add_column("what it is")
     for name in component_names(package):
         cls = find(package, base, name)
-        acts = [", ".join(moments(cls))] if base is Defense else []
+        acts = [", ".join(moments(cls)), _needs(cls, name)] if base is Defense else []
         table.add_row(name, *acts, summary(cls))
+    if base is Defense:
+        table.caption = (
+            "On a target without weights here (openai:NAME), what needs them is not applicable."
+        )
+        table.caption_justify = "left"
     return table
+
+
+def _needs(cls: type[Any], name: str) -> str:
+    """What must be there for a defense with its defaults."""
+    made: Defense = construct(cls, name, {})
+    return ", ".join(sorted(made.needs()))
 
 
 def parameters(kind: str, name: str) -> Table:

@@ -34,7 +34,7 @@ from attacks.benign import Benign
 from eval.judges.policy import Policy
 from targets.base import Decoding, Rules
 from targets.hooks import shuffled_epochs
-from targets.hosted.calls import Ledger
+from targets.hosted.ledger import Ledger
 from targets.local import LocalTarget
 from targets.resolve import resolve
 from targets.tuning import collate, encode, twin

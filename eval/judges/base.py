@@ -14,7 +14,7 @@ from attacks.base import Prompt
 from targets.base import Rules, Truth
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Ledger
+    from targets.hosted.ledger import Ledger
 
 
 class Verdict(NamedTuple):
@@ -103,7 +103,7 @@ class Called(Judge):
         self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None
     ) -> list[Verdict]:
         """One verdict for each pair, in order, without any memory of them."""
-        from targets.hosted.calls import Ledger
+        from targets.hosted.ledger import Ledger
 
         found: dict[int, Verdict] = {}
         rules = Rules("", tuple(dict.fromkeys(prompt.category for prompt in prompts)))

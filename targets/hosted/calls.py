@@ -8,9 +8,8 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ import openai
 import stamina
 from openai.types.chat import ChatCompletion
 
-from attacks.base import Chat, UserError
+from attacks.base import Chat
+from targets.hosted.ledger import Ledger, Price, Stopped, tokens_of
 
 # The library would log each retry with the server's words in it.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -28,10 +28,6 @@ RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 NO_KEY = "no key: set OPENAI_API_KEY (any word will do for a server that wants none)"
-
-
-Price = tuple[float, float]
-"""Dollars for a million tokens read, and for a million written."""
 
 
 class Answer(NamedTuple):
@@ -58,12 +54,6 @@ class Call(NamedTuple):
     chat: Chat
 
 
-class Stopped(UserError):
-    """The calls cannot go on; what was answered is kept."""
-
-    exit_code = 4
-
-
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """Whom to call, and how hard."""
@@ -84,108 +74,8 @@ class Server:
     price: Price | None = None
 
 
-@dataclass
-class Purse:
-    """What may be spent, by all who call in one run: a budget that is never passed."""
-
-    token_budget: int | None = None
-    """Tokens, both ways; None for no such limit."""
-    dollar_budget: float | None = None
-    """Likewise in dollars."""
-    tokens: int = 0
-    """Spent, both ways."""
-    dollars: float = 0.0
-    """What was answered cost, where the price is known."""
-    reserved_tokens: int = 0
-    """What calls in flight may take at most, both ways."""
-    reserved_dollars: float = 0.0
-    """Likewise, where the price is known."""
-    halted: bool = False
-    """Set from outside: nothing new is sent, and what is under way comes back."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextmanager
-    def reserve(self, read: int, written: int, price: Price | None) -> Iterator[None]:
-        """Hold the most that a call may take, while it is under way.
-
-        Raises:
-            Stopped: with it a budget could be passed.
-        """
-        tokens, dollars = read + written, cost((read, written), price) or 0.0
-        with self._lock:
-            if _passes(self.tokens + self.reserved_tokens + tokens, self.token_budget):
-                raise Stopped(f"another call could pass the budget of {self.token_budget} tokens")
-            if _passes(self.dollars + self.reserved_dollars + dollars, self.dollar_budget):
-                raise Stopped(f"another call could pass the budget of ${self.dollar_budget:g}")
-            self.reserved_tokens += tokens
-            self.reserved_dollars += dollars
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.reserved_tokens -= tokens
-                self.reserved_dollars -= dollars
-
-    def spend(self, read: int, written: int, price: Price | None) -> float:
-        """Count what was really taken; gives back the dollars, where the price is known."""
-        dollars = cost((read, written), price) or 0.0
-        with self._lock:
-            self.tokens += read + written
-            self.dollars += dollars
-        return dollars
-
-
-def _passes(amount: float, budget: float | None) -> bool:
-    return budget is not None and amount > budget
-
-
-@dataclass
-class Ledger:
-    """What one kind of caller sent and what came back; the purse may be others' too."""
-
-    purse: Purse = field(default_factory=Purse)
-    sent: int = 0
-    answered: int = 0
-    possibly_paid_twice: int = 0
-    """Calls sent again after a try whose outcome is unknown: the line broke while we waited."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    dollars: float = 0.0
-    """What was answered cost, where the price is known."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def send(self, *, again: bool) -> None:
-        """Count a try; `again` when the one before may have been answered and paid for."""
-        with self._lock:
-            self.sent += 1
-            self.possibly_paid_twice += again
-
-    def count(self, completion: ChatCompletion, price: Price | None) -> None:
-        """Add an answer."""
-        usage = completion.usage
-        self.add(*((usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)), price)
-
-    def add(self, read: int, written: int, price: Price | None) -> None:
-        """Add an answer, by its tokens."""
-        dollars = self.purse.spend(read, written, price)
-        with self._lock:
-            self.answered += 1
-            self.prompt_tokens += read
-            self.completion_tokens += written
-            self.dollars += dollars
-
-
-def cost(tokens: tuple[int, int], price: Price | None) -> float | None:
-    """Dollars for tokens read and written; None where the price is not known."""
-    return None if price is None else sum(n * p / 1e6 for n, p in zip(tokens, price, strict=True))
-
-
-def tokens_of(text: str) -> int:
-    """At most so many tokens, without the model's tokenizer: three bytes each.
-
-    # ours: English has four letters a token; a budget needs a bound that is seldom too low.
-    """
-    return len(text.encode()) // 3 + 8
+Send = Callable[[openai.AsyncOpenAI, Chat, Server], Awaitable[Answer]]
+"""Sends one chat, and reads what comes back."""
 
 
 @dataclass
@@ -240,7 +130,7 @@ def check(server: Server) -> str:
     except openai.APIConnectionError as error:
         raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
     except openai.APIStatusError as error:
-        _stop(error, server)
+        stop(error, server)
         return ""  # a server without such pages; the first call will tell
     except openai.OpenAIError as error:
         raise Stopped(NO_KEY) from error
@@ -251,8 +141,7 @@ def ask_all(
     server: Server,
     keep: Callable[[int, Answer], None],
     ledger: Ledger | None = None,
-    *,
-    cut_counts: bool = False,
+    send: Send | None = None,
 ) -> Ledger:
     """Ask everything, and hand each answer to `keep` as soon as it is there.
 
@@ -261,15 +150,15 @@ def ask_all(
         server: Whom.
         keep: Told the call's place and its answer, or why there is none.
         ledger: Counts that go on; new ones by default.
-        cut_counts: Whether an answer that was cut or left empty is one: a tuned model's is what
-            its customers get, a judge's is no verdict.
+        send: How one chat is sent and its answer read; by default as a judge's, of which one that
+            was cut or left empty is none.
 
     Raises:
         Stopped: no key, an unknown model, a spent quota or budget, or no server; what had been
             answered was kept.
     """
     ledger = ledger or Ledger()
-    asyncio.run(_ask_all(calls, server, keep, ledger, cut_counts))
+    asyncio.run(_ask_all(calls, server, keep, ledger, send or judged))
     return ledger
 
 
@@ -278,7 +167,7 @@ async def _ask_all(
     server: Server,
     keep: Callable[[int, Answer], None],
     ledger: Ledger,
-    cut_counts: bool,
+    send: Send,
 ) -> None:
     window = _Window(server.in_flight)
     try:
@@ -293,8 +182,7 @@ async def _ask_all(
             if stops or ledger.purse.halted:
                 return  # what is under way comes back
             try:
-                given = await _answer(client, call.chat, server, window, ledger)
-                keep(call.place, given if isinstance(given, Answer) else _read(given, cut_counts))
+                keep(call.place, await _answer(client, call.chat, server, window, ledger, send))
             except Stopped as stopped:
                 stops.append(stopped)
 
@@ -306,9 +194,13 @@ async def _ask_all(
 
 
 async def _answer(
-    client: openai.AsyncOpenAI, chat: Chat, server: Server, window: _Window, ledger: Ledger
-) -> Answer | ChatCompletion:
-    """A completion, or why there is none."""
+    client: openai.AsyncOpenAI,
+    chat: Chat,
+    server: Server,
+    window: _Window,
+    ledger: Ledger,
+    send: Send,
+) -> Answer:
     lost = False
     try:
         async for attempt in stamina.retry_context(
@@ -319,7 +211,7 @@ async def _answer(
                 with ledger.purse.reserve(read, server.max_tokens, server.price):
                     ledger.send(again=lost)
                     try:
-                        completion = await _send(client, chat, server)
+                        answer = await send(client, chat, server)
                     except openai.APIStatusError as error:
                         lost = False  # the server said that it did not answer
                         if error.status_code == 429:
@@ -328,9 +220,10 @@ async def _answer(
                     except openai.APIConnectionError:
                         lost = True
                         raise
-                    ledger.count(completion, server.price)
+                    used = (answer.prompt_tokens, answer.completion_tokens)
+                    ledger.count(used, server.price)
     except openai.APIStatusError as error:
-        _stop(error, server)
+        stop(error, server)
         again = error.status_code in RETRIED
         return Answer(None, f"the server answered {error.status_code}", again)
     except openai.APITimeoutError:
@@ -341,16 +234,31 @@ async def _answer(
             raise Stopped(f"no server answers at {where}; is it running?") from error
         return Answer(None, "the connection broke", again=True)
     window.widen()
-    return completion
+    return answer
 
 
-async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatCompletion:
-    return await client.chat.completions.create(
-        model=server.model,
-        messages=[m._asdict() for m in chat],  # type: ignore[misc]
-        max_completion_tokens=server.max_tokens,
-        temperature=server.temperature if server.temperature is not None else openai.omit,
-    )
+def body(chat: Chat, server: Server) -> dict[str, Any]:
+    """What one call says."""
+    said = {
+        "model": server.model,
+        "messages": [message._asdict() for message in chat],
+        "max_completion_tokens": server.max_tokens,
+    }
+    return said if server.temperature is None else {**said, "temperature": server.temperature}
+
+
+async def judged(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> Answer:
+    """A judge's answer: refused, cut, filtered and empty ones are none."""
+    return read(await client.chat.completions.create(**body(chat, server)))
+
+
+async def replied(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> Answer:
+    """A tuned model's reply: whatever came is what its customers get."""
+    completion = await client.chat.completions.create(**body(chat, server))
+    message = completion.choices[0].message if completion.choices else None
+    if message is None:
+        return read(completion)
+    return read(completion)._replace(text=message.content or message.refusal or "", why="")
 
 
 def backoff(error: Exception) -> bool | float:
@@ -368,7 +276,7 @@ def backoff(error: Exception) -> bool | float:
     return isinstance(error, openai.APIConnectionError)
 
 
-def _stop(error: openai.APIStatusError, server: Server) -> None:
+def stop(error: openai.APIStatusError, server: Server) -> None:
     """Whatever would fail every call alike ends the run at once."""
     if error.status_code in (401, 403):
         raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
@@ -380,8 +288,8 @@ def _stop(error: openai.APIStatusError, server: Server) -> None:
         raise Stopped(f"{server.model!r} takes no temperature; add temperature=none") from error
 
 
-def _read(completion: ChatCompletion, cut_counts: bool) -> Answer:
-    """The text of a completion; refused, cut and filtered ones may be none."""
+def read(completion: ChatCompletion) -> Answer:
+    """The text of a completion; refused, cut, filtered and empty ones are none."""
     facts: dict[str, Any] = {"model": completion.model}
     if completion.usage:
         facts["prompt_tokens"] = completion.usage.prompt_tokens
@@ -390,12 +298,11 @@ def _read(completion: ChatCompletion, cut_counts: bool) -> Answer:
         return Answer(None, "an answer without a choice", **facts)
     choice = completion.choices[0]
     facts["finish"] = choice.finish_reason
-    said, refusal = choice.message.content or "", choice.message.refusal or ""
-    if cut_counts:
-        return Answer(said or refusal, **facts)
     reasons = {"length": "the answer was cut", "content_filter": "a content filter"}
     if choice.finish_reason in reasons:
         return Answer(None, reasons[choice.finish_reason], **facts)
-    if refusal:
+    if choice.message.refusal:
         return Answer(None, "the model refused to answer", **facts)
-    return Answer(said, **facts) if said else Answer(None, "an empty answer", **facts)
+    if not choice.message.content:
+        return Answer(None, "an empty answer", **facts)
+    return Answer(choice.message.content, **facts)

@@ -8,11 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
+import stamina
 
-from targets.hosted.calls import Ledger, Stopped
+from targets.hosted.calls import backoff
+from targets.hosted.ledger import Ledger, Stopped
 from targets.hosted.memory import Memory
+
+MARK = "mooring"
+"""The metadata key of what is created on a server, and the suffix of tuned models."""
+_ATTEMPTS = 6
+"""Tries of one request.  # ours: half a minute of a server that is being restarted."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -58,6 +68,17 @@ class Desk:
         except Stopped as stopped:
             self.stopped = str(stopped)
             raise
+
+    def asking(self, look: Callable[[], T]) -> T:
+        """Try a request until it is answered; whatever creates something first looks for it."""
+        for attempt in stamina.retry_context(
+            on=backoff, attempts=_ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=8.0
+        ):
+            with attempt:
+                if self.stop.is_set():
+                    raise Stopped("interrupted")
+                return look()
+        raise AssertionError  # the loop returns or raises
 
     def halt(self) -> None:
         """Send nothing new."""

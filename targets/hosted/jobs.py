@@ -17,19 +17,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import openai
-import stamina
 from openai.types.fine_tuning import FineTuningJob
 
 from attacks.base import Row, Settings, Upload, UserError
 from targets.base import Refused
 from targets.endpoint import Endpoint
-from targets.hosted.calls import NO_KEY, Stopped, backoff, tokens_of
-from targets.hosted.desk import Desk
+from targets.hosted.calls import NO_KEY
+from targets.hosted.desk import MARK, Desk
+from targets.hosted.ledger import Stopped, tokens_of
 
-MARK = "mooring"
-"""The metadata key of a job, and the suffix of what it makes."""
-ATTEMPTS = 6
-"""Tries of one request.  # ours: half a minute of a server that is being restarted."""
 _LONGEST_WAIT = 10.0
 """Seconds between two looks at a job.  # ours: jobs on real servers take minutes."""
 _OVER = frozenset({"succeeded", "failed", "cancelled"})
@@ -105,27 +101,18 @@ class _Tuning:
         wanted = self._wanted()
         key = digest(self.endpoint.base_url, self.model, name, wanted, self.seed)
         with self.desk.lock(key):
-            job = self._again(lambda: self._find_job(key))
+            job = self.desk.asking(lambda: self._find_job(key))
             if job is None:
-                file = self._again(lambda: self._file(name, content))
-                job = self._again(lambda: self._find_job(key) or self._create(key, file, wanted))
+                file = self.desk.asking(lambda: self._file(name, content))
+                job = self.desk.asking(
+                    lambda: self._find_job(key) or self._create(key, file, wanted)
+                )
             self._note("job", key, id=job.id)
         job = self._awaited(job)
         if job.status != "succeeded" or not job.fine_tuned_model:
             raise self._failure(job)
         self._note("job", key, id=job.id, model=job.fine_tuned_model)
         return job.fine_tuned_model
-
-    def _again(self, look: Callable[[], T]) -> T:
-        """Try a request until it is answered, looking anew each time for what is there."""
-        for attempt in stamina.retry_context(
-            on=backoff, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=8.0
-        ):
-            with attempt:
-                if self.desk.stop.is_set():
-                    raise Stopped("interrupted")
-                return look()
-        raise AssertionError  # the loop returns or raises
 
     def _wanted(self) -> dict[str, Any]:
         """The job's settings, as far as the server takes them.
@@ -135,7 +122,7 @@ class _Tuning:
         """
         settings: Settings = self.upload.settings
         chosen = {"n_epochs": settings.epochs, "batch_size": settings.batch_size}
-        offered = self._again(lambda: _offered(self.client, self.model))
+        offered = self.desk.asking(lambda: _offered(self.client, self.model))
         if not offered:
             return {"hyperparameters": chosen}
         rate = settings.learning_rate / offered["learning_rate"]
@@ -214,7 +201,7 @@ class _Tuning:
         """The job when it is over, telling its events meanwhile."""
         wait, number = 0.2, job.id
         while True:
-            job = self._again(lambda: self.client.fine_tuning.jobs.retrieve(number))
+            job = self.desk.asking(lambda: self.client.fine_tuning.jobs.retrieve(number))
             self._tell(number)
             if job.status in _OVER:
                 return job
@@ -223,7 +210,7 @@ class _Tuning:
             wait = min(1.5 * wait, _LONGEST_WAIT)
 
     def _tell(self, job: str) -> None:
-        page = self._again(lambda: self.client.fine_tuning.jobs.list_events(job, limit=100))
+        page = self.desk.asking(lambda: self.client.fine_tuning.jobs.list_events(job, limit=100))
         for event in reversed(page.data):
             if event.id not in self.told:
                 self.told.add(event.id)

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import stamina
 
-from targets.hosted.calls import NO_KEY, RETRIED, Stopped, backoff
+from targets.hosted.calls import NO_KEY, RETRIED, backoff
+from targets.hosted.ledger import Stopped
 
 _TEXTS = 32
 """Texts in a request.  # ours: what one request may hold is written nowhere; this was never cut"""

@@ -12,8 +12,9 @@ from targets.base import Decoding, Reply, Target
 from targets.endpoint import Endpoint
 from targets.hooks import TrainHooks
 from targets.hosted import jobs
-from targets.hosted.calls import Answer, Call, Server, Stopped, ask_all
+from targets.hosted.calls import Answer, Call, Server, ask_all, replied
 from targets.hosted.desk import Desk
+from targets.hosted.ledger import Stopped
 
 
 class Unanswered(UserError):
@@ -68,7 +69,7 @@ class HostedTarget(Target):
 
         with desk.working(), desk.replies.writing() as write:
             calls = [Call(i, chat) for i, chat in enumerate(asked.values())]
-            ask_all(calls, server, keep, desk.ledger, cut_counts=True)
+            ask_all(calls, server, keep, desk.ledger, replied)
             if desk.stop.is_set():
                 raise Stopped("interrupted")
         if lacking := sum(key not in kept for key in asked):

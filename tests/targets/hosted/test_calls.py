@@ -10,7 +10,8 @@ import pytest
 
 from attacks.base import Message
 from targets.hosted import calls
-from targets.hosted.calls import Answer, Call, Ledger, Purse, Server, Stopped, ask_all
+from targets.hosted.calls import Answer, Call, Server, ask_all
+from targets.hosted.ledger import Ledger, Purse, Stopped
 from tests.targets.hosted.server import Plan, serving
 
 

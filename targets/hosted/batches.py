@@ -1,0 +1,206 @@
+"""Many calls in one file, answered within a day at half the price: the Batch endpoint.
+
+Results come in any order and are told apart by the id that each request was given. Before anything
+is sent, what is needed to read the answers is written down, so that a run that is killed finds its
+batch again and pays for it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import openai
+import pydantic
+from openai.types import Batch
+from openai.types.chat import ChatCompletion
+
+from attacks.base import Chat
+from targets.hosted.calls import NO_KEY, Answer, Server, body, read, stop
+from targets.hosted.desk import MARK, Desk
+from targets.hosted.ledger import Stopped, tokens_of
+
+LARGEST = 20_000
+"""Requests in one batch.  # ours: OpenAI takes 50,000 and 200 MB, whichever comes first."""
+DISCOUNT = 0.5
+"""Of the price of single calls (OpenAI's price list)."""
+_LONGEST_WAIT = 30.0
+_OVER = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class Request(NamedTuple):
+    """One call of a batch."""
+
+    id: str
+    """Unique, and the same whenever the same is asked."""
+    chat: Chat
+    note: str
+    """What is needed to read the answer; kept here, and not sent."""
+
+
+class _Response(pydantic.BaseModel):
+    status_code: int
+    body: ChatCompletion
+
+
+class _Line(pydantic.BaseModel):
+    """A line of a batch's output; what else stands in it is not read."""
+
+    custom_id: str
+    response: _Response | None = None
+
+
+Keep = Callable[[str, str, Answer], None]
+"""Told a request's id, its note and its answer."""
+
+
+def ask_batch(requests: Sequence[Request], server: Server, keep: Keep, desk: Desk) -> None:
+    """Ask everything, first of all by finding what an earlier run has asked already.
+
+    Raises:
+        Stopped: no key, an unknown model, no such endpoint, a budget that would be passed, or no
+            server; what had been answered was kept.
+    """
+    try:
+        with openai.OpenAI(base_url=server.base_url, max_retries=0, timeout=300) as client:
+            asking = _Asking(client, server, keep, desk)
+            rest = asking.found_again(requests)
+            for start in range(0, len(rest), LARGEST):
+                asking.ask(rest[start : start + LARGEST])
+    except openai.APIStatusError as error:
+        stop(error, server)
+        raise Stopped(f"the server answered {error.status_code} to a batch") from error
+    except openai.APIConnectionError as error:
+        raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
+    except openai.OpenAIError as error:
+        raise Stopped(NO_KEY) from error
+
+
+@dataclass
+class _Asking:
+    client: openai.OpenAI
+    server: Server
+    keep: Keep
+    desk: Desk
+
+    def found_again(self, requests: Sequence[Request]) -> list[Request]:
+        """Take in the batches of earlier runs; gives back what none of them holds."""
+        left = {request.id: request for request in requests}
+        where = self.server.base_url or ""
+        for place, entry in self.desk.journal.all().items():
+            if entry["what"] != "batch" or entry["server"] != where or not entry["notes"]:
+                continue
+            if not left.keys() & entry["notes"].keys():
+                continue
+            number = entry["id"] or self._looked_for(entry["key"])
+            if number is None:
+                self.desk.journal.drop(place)  # it never arrived
+                continue
+            for done in self._collected(number, place, entry):
+                left.pop(done, None)
+        return list(left.values())
+
+    def ask(self, requests: Sequence[Request]) -> None:
+        """One batch, from the file to its answers."""
+        content = "".join(json.dumps(self._line(request)) + "\n" for request in requests).encode()
+        name = f"{hashlib.sha256(content).hexdigest()}.jsonl"
+        notes = {request.id: request.note for request in requests}
+        entry: dict[str, Any] = {"what": "batch", "key": name[:60], "id": None, "notes": notes}
+        entry["server"] = self.server.base_url or ""
+        place = f"batch {name}"
+        read_, written = self._most(requests)
+        with self.desk.ledger.purse.reserve(read_, written, self._price()):
+            self.desk.journal.write(place, entry)
+            made = self.desk.asking(lambda: self._made(name, content))
+            entry["id"] = made.id
+            self.desk.journal.write(place, entry)
+            self.desk.tell(f"{made.id}: {len(requests)} requests; a batch may take a day")
+            self._collected(made.id, place, entry)
+
+    def _line(self, request: Request) -> dict[str, Any]:
+        url = "/v1/chat/completions"
+        return {
+            "custom_id": request.id, "method": "POST", "url": url,
+            "body": body(request.chat, self.server),
+        }  # fmt: skip
+
+    def _made(self, name: str, content: bytes) -> Batch:
+        """The batch, found where an answer to us was lost."""
+        key = name[:60]
+        if number := self._find(key):
+            return self.client.batches.retrieve(number)
+        listed = self.client.files.list(purpose="batch")
+        file = next((one.id for one in listed if one.filename == name), None)
+        if file is None:
+            file = self.client.files.create(file=(name, content), purpose="batch").id
+        return self.client.batches.create(
+            input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h",
+            metadata={MARK: key},
+        )  # fmt: skip
+
+    def _content(self, file: str) -> str:
+        return self.desk.asking(lambda: self.client.files.content(file).text)
+
+    def _looked_for(self, key: str) -> str | None:
+        return self.desk.asking(lambda: self._find(key))
+
+    def _find(self, key: str) -> str | None:
+        batches = self.client.batches.list(limit=100)
+        return next((one.id for one in batches if (one.metadata or {}).get(MARK) == key), None)
+
+    def _collected(self, number: str, place: str, entry: dict[str, Any]) -> set[str]:
+        """Wait for a batch and hand over its answers; gives back the ids that were answered."""
+        batch = self._awaited(number)
+        ids = [i for i in (batch.output_file_id, batch.error_file_id) if i]
+        answered: set[str] = set()
+        for i in ids:
+            content = self._content(i)
+            for line in content.splitlines():
+                answered |= self._taken(line, entry["notes"])
+        self.desk.tell(
+            f"{number}: {batch.status}, {len(answered)} of {len(entry['notes'])} answered"
+        )
+        self.desk.journal.write(place, {**entry, "notes": {}})
+        if not answered and batch.status == "failed":
+            raise Stopped(f"batch {number} failed; look at it on the server")
+        return answered
+
+    def _taken(self, line: str, notes: dict[str, str]) -> set[str]:
+        """One answer, if it is to something that was asked."""
+        try:
+            told = _Line.model_validate_json(line)
+        except pydantic.ValidationError:
+            return set()
+        if told.custom_id not in notes:
+            return set()
+        ledger, status = self.desk.ledger, told.response.status_code if told.response else 0
+        if told.response is None or status != 200:
+            why = f"the server answered {status}" if status else "the batch did not get to it"
+            self.keep(told.custom_id, notes[told.custom_id], Answer(None, why, again=True))
+            return {told.custom_id}
+        answer = read(told.response.body)
+        ledger.count((answer.prompt_tokens, answer.completion_tokens), self._price())
+        self.keep(told.custom_id, notes[told.custom_id], answer)
+        return {told.custom_id}
+
+    def _awaited(self, number: str) -> Batch:
+        wait = 0.2
+        while True:
+            batch = self.desk.asking(lambda: self.client.batches.retrieve(number))
+            if batch.status in _OVER:
+                return batch
+            if self.desk.stop.wait(wait):
+                raise Stopped(f"interrupted; batch {number} goes on, and the next run finds it")
+            wait = min(1.5 * wait, _LONGEST_WAIT)
+
+    def _most(self, requests: Sequence[Request]) -> tuple[int, int]:
+        """Tokens that the requests take at most."""
+        read_ = sum(tokens_of(m.content) for request in requests for m in request.chat)
+        return read_, self.server.max_tokens * len(requests)
+
+    def _price(self) -> tuple[float, float] | None:
+        price = self.server.price
+        return None if price is None else (DISCOUNT * price[0], DISCOUNT * price[1])
