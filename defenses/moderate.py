@@ -57,12 +57,9 @@ class Moderate(Defense):
 
     def probabilities(self, chats: list[Chat], provider: Provider) -> np.ndarray:
         """How likely each chat is a violation, to this provider's classifier."""
-        model = self._fitted(provider)
-        texts = [_text(*(m.content for m in chat if m.role != "system")) for chat in chats]
-        scores: np.ndarray = model.predict_proba(texts)[:, 1]
-        return scores
+        return probabilities(self.fitted(provider), chats)
 
-    def _fitted(self, provider: Provider) -> Pipeline:
+    def fitted(self, provider: Provider) -> Pipeline:
         """The classifier, on hashed words and pairs of words: nothing but weights is fitted."""
         from sklearn.feature_extraction.text import HashingVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -73,6 +70,13 @@ class Moderate(Defense):
         words = HashingVectorizer(n_features=2**14, ngram_range=(1, 2), alternate_sign=False)
         model = make_pipeline(words, LogisticRegression(C=100.0, max_iter=1000))
         return model.fit([_text(*pair) for pair, _ in rows], [label for _, label in rows])
+
+
+def probabilities(model: Pipeline, chats: list[Chat]) -> np.ndarray:
+    """How likely each chat is a violation, to a fitted classifier."""
+    texts = [_text(*(m.content for m in chat if m.role != "system")) for chat in chats]
+    scores: np.ndarray = model.predict_proba(texts)[:, 1]
+    return scores
 
 
 def _text(*said: str) -> str:
