@@ -183,6 +183,7 @@ class Workers(SpawnContext):
         self.made: list[_Worker] = []
 
     def Process(self, *args: Any, **given: Any) -> _Worker:  # type: ignore[override]
+        """A worker that is about to be started."""
         self.made.append(_Worker(*args, **given))
         return self.made[-1]
 
