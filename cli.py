@@ -18,6 +18,7 @@ from rich.table import Table
 from attacks.base import UserError
 from commands.judge import judge
 from commands.organism import organism
+from commands.serve import serve
 from commands.shared import (
     FAILED,
     INCONCLUSIVE,
@@ -286,7 +287,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (judge, organism, store, target):
+for _group in (judge, organism, serve, store, target):
     main.add_command(_group)
 
 if __name__ == "__main__":

@@ -68,6 +68,18 @@ def _read(path: Path) -> tuple[Row, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"file: cannot read {str(path)!r}: {error}") from error
+    try:
+        return rows_of(text)
+    except UserError as error:
+        raise UserError(f"file: {path}, {error}") from error
+
+
+def rows_of(text: str) -> tuple[Row, ...]:
+    """The rows of chat JSONL.
+
+    Raises:
+        UserError: a line is none, told by its number and without its text.
+    """
     rows = []
     # Not `splitlines`: it also cuts at marks that may stand inside a JSON string.
     for number, line in enumerate(text.split("\n"), start=1):
@@ -79,10 +91,10 @@ def _read(path: Path) -> tuple[Row, ...]:
             first = error.errors(include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the line"
             raise UserError(
-                f"file: {path}, line {number}: {where}: {first['msg']}. "
+                f"line {number}: {where}: {first['msg']}. "
                 'Each line must be {"messages": [{"role": ..., "content": ...}, ...]}'
             ) from error
         rows.append(Row(tuple(Message(m.role, m.content) for m in parsed.messages)))
     if not rows:
-        raise UserError(f"file: {path} holds no rows")
+        raise UserError("which holds no rows")
     return tuple(rows)

@@ -12,8 +12,8 @@ from attacks.spec import parse
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
 from defenses import compose
-from defenses.base import Moment, Provider
-from targets.base import Domain, Pools
+from defenses.base import Defense, Moment, Provider
+from targets.base import Domain, Pools, Start
 
 
 class Cell(NamedTuple):
@@ -42,23 +42,13 @@ class Trial:
             UserError: an unknown name or parameter.
         """
         (attack,) = parse(cell.attack)[0]
-        truth, judge, start = lab.resolved.truth, lab.provider_judge, lab.start()
-        provider = Provider(
-            pools=_only_pools(lab.resolved.domain),
-            judge=lambda prompts, replies: judge.score(prompts, replies, truth),
-            start=start,
-            start_replies=lambda chats: lab.ask(start, chats)[1],
-            base=lab.base,
-            decoding=lab.decoding,
-            seed=cell.seed,
-        )
+        provider = provider_of(lab, cell.seed)
         defense = compose.load(parse(cell.defense)[0])
         return cls(cell, lab, build("attacks", Attack, attack), defense, provider)
 
     def lacking(self) -> str:
         """What the defense needs that is not there; empty when it can run."""
-        missing = sorted(self.defense.needs() - self.lab.resolved.start.has)
-        return f"needs {' and '.join(missing)}" if missing else ""
+        return lacking(self.defense, self.lab.resolved.start)
 
     def key(self, moment: Moment, *inputs: Any) -> str:
         """Key of what the defense does at a moment, given its inputs."""
@@ -77,6 +67,26 @@ class Trial:
         texts, truth = self.provider.pools.digest, self.lab.truth_digest()
         models = [start.digest, start.base_digest]
         return [texts, judge, truth, models, self.provider.decoding, self.provider.seed]
+
+
+def provider_of(lab: Lab, seed: int) -> Provider:
+    """What the provider of a lab's target owns."""
+    truth, judge, start = lab.resolved.truth, lab.provider_judge, lab.start()
+    return Provider(
+        pools=_only_pools(lab.resolved.domain),
+        judge=lambda prompts, replies: judge.score(prompts, replies, truth),
+        start=start,
+        start_replies=lambda chats: lab.ask(start, chats)[1],
+        base=lab.base,
+        decoding=lab.decoding,
+        seed=seed,
+    )
+
+
+def lacking(defense: Defense, start: Start) -> str:
+    """What a defense needs that is not there; empty when it can run."""
+    missing = sorted(defense.needs() - start.has)
+    return f"needs {' and '.join(missing)}" if missing else ""
 
 
 def _only_pools(domain: Domain) -> Pools:

@@ -9,6 +9,7 @@ Differs: request and reply stand between marks that hold a random number, and so
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,20 @@ def rubric(request: str, reply: str, nonce: str | None = None) -> Question:
         f"{tag}-specific: <1 to 5>"
     )
     return Question((Message("user", text),), tag)
+
+
+def pair(text: str) -> tuple[str, str, str] | None:
+    """Nonce, request and reply of a text that asks a judge; None where it does not.
+
+    Only the first mark counts: its number is in neither text, so that neither can end its fence.
+    """
+    opened = re.search(r"<request-(\w+)>\n", text)
+    if opened is None:
+        return None
+    nonce, fenced = opened[1], text[opened.end() :]
+    request, between, rest = fenced.partition(f"\n</request-{nonce}>\n\n<reply-{nonce}>\n")
+    reply, end, _ = rest.partition(f"\n</reply-{nonce}>\n")
+    return (nonce, request, reply) if between and end else None
 
 
 def _fenced(request: str, reply: str, nonce: str) -> str:

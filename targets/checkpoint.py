@@ -6,9 +6,13 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attacks.base import UserError
-from targets.base import Start, Target
+from targets.base import Start
+
+if TYPE_CHECKING:
+    from targets.local import LocalTarget
 
 
 @dataclass(frozen=True)
@@ -44,22 +48,22 @@ class Checkpoint(Start):
         """Weights, and the base checkpoint where there is one."""
         return frozenset({"weights"} | ({"base"} if self.base else set()))
 
-    def load(self) -> Target:
+    def load(self) -> LocalTarget:
         """The model."""
         return _load(self.folder, self.folder)
 
-    def load_base(self) -> Target:
+    def load_base(self) -> LocalTarget:
         """The unaligned model."""
         if self.base is None:
             raise UserError("this target has no base checkpoint")
         return _load(self.base, self.base)
 
-    def reopen(self, folder: Path) -> Target:
+    def reopen(self, folder: Path) -> LocalTarget:
         """A tuned model; its tokenizer is the start model's."""
         return _load(folder, self.folder)
 
 
-def _load(folder: Path, tokenizer: Path) -> Target:
+def _load(folder: Path, tokenizer: Path) -> LocalTarget:
     from targets.local import LocalTarget
 
     return LocalTarget.load(folder, tokenizer_from=tokenizer)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("attacks", "benchmarks", "defenses", "eval", "targets")
+FOLDERS = ("attacks", "benchmarks", "defenses", "eval", "provider", "targets")
 DATA = {".toml", ".jinja", ".md", ".json", ".safetensors", ".css", ".js"}
 
 

@@ -152,7 +152,7 @@ def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecu
 
     They end by themselves after a whole block, and are stopped at once when it is left early.
     """
-    context = _Context()
+    context = Workers()
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
     try:
         yield pool
@@ -184,7 +184,7 @@ class _Worker(SpawnProcess):
                         os.environ[name] = before[name]
 
 
-class _Context(SpawnContext):
+class Workers(SpawnContext):
     """Makes workers, and remembers which are its own."""
 
     def __init__(self) -> None:
@@ -192,6 +192,7 @@ class _Context(SpawnContext):
         self.made: list[_Worker] = []
 
     def Process(self, *args: Any, **given: Any) -> _Worker:  # type: ignore[override]
+        """A worker that is about to be started."""
         self.made.append(_Worker(*args, **given))
         return self.made[-1]
 
@@ -199,13 +200,18 @@ class _Context(SpawnContext):
 _lab: Lab | None = None
 
 
-def _begin(settings: LabSettings | None) -> None:
-    """Ready this worker, and open its lab; torch is imported by the first item that needs it."""
+def begin_worker() -> None:
+    """Ready this process to work for its parent, and to end with it."""
     # Ctrl-C is the parent's to handle, so that a stage is never cut while it is being kept.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The parent alone logs to W&B; transformers would announce the mode once a worker.
     os.environ["WANDB_MODE"] = "disabled"
+
+
+def _begin(settings: LabSettings | None) -> None:
+    """Open this worker's lab; torch is imported by the first item that needs it."""
+    begin_worker()
     if settings is not None:
         global _lab
         _lab = open_lab(settings, may_make=True)

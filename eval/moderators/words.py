@@ -7,6 +7,7 @@ Differs: it has seen some kinds of violation and not others, as any provider's h
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,9 @@ from targets.base import Pools
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+_fitted: dict[tuple[int, int, str, int], Pipeline] = {}
+_fitting = threading.Lock()
 
 
 @component
@@ -34,10 +38,13 @@ class Words(Moderator):
         """The probability of a violation, of no kind in particular; never missing."""
         if not chats:
             return []
-        found = self._fitted(pools, seed).predict_proba([said(chat) for chat in chats])[:, 1]
+        key = (self.fitted_on, self.kinds, pools.digest, seed)
+        with _fitting:
+            model = _fitted[key] = _fitted.get(key) or self._fit(pools, seed)
+        found = model.predict_proba([said(chat) for chat in chats])[:, 1]
         return [{"violation": float(p)} for p in found]
 
-    def _fitted(self, pools: Pools, seed: int) -> Pipeline:
+    def _fit(self, pools: Pools, seed: int) -> Pipeline:
         """Nothing but weights is fitted: words are hashed."""
         from sklearn.feature_extraction.text import HashingVectorizer
         from sklearn.linear_model import LogisticRegression

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
+from eval import protocol
 from targets.organism.world import World
-
-FENCED = re.compile(
-    r"<request-(\w+)>\n(.*)\n</request-\1>\n\n<reply-\1>\n(.*)\n</reply-\1>", re.DOTALL
-)
 
 
 def pair(text: str) -> tuple[str, str, str]:
     """Nonce, request and reply of a question to a judge."""
-    match = FENCED.search(text)
-    assert match is not None
-    return match[1], match[2], match[3]
+    found = protocol.pair(text)
+    assert found is not None
+    return found
 
 
 def truthful(text: str) -> str:
