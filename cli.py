@@ -113,6 +113,7 @@ def main() -> None:
     "--disk-budget", type=Gigabytes(), default=5.0, show_default=True, help="GB of weights kept."
 )
 @budget_options
+@click.option("--batch", is_flag=True, help="Ask judges in batches: half the price, within a day.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long; run nothing.")
 @click.option("--explain", is_flag=True, help="As --dry-run, cell by cell.")
 @store_option
@@ -126,6 +127,7 @@ def bench(
     budget: float | None,
     token_budget: int | None,
     yes: bool,
+    batch: bool,
     dry_run: bool,
     explain: bool,
     **words: Any,
@@ -141,8 +143,9 @@ def bench(
     if dry_run or explain:
         out.print(views.plan(run.preview(grid, opened, workers), explain=explain))
         return
-    if not yes and (bills := run.bills(grid, opened)):
+    if not yes and (bills := run.bills(grid, opened, batch=batch)):
         confirm([views.bill(one) for one in bills])
+    live = Live(grid, run.judge_specs(grid)[0], err)
     finished = api.execute(
         grid,
         opened,
@@ -151,9 +154,9 @@ def bench(
         wandb=wandb,
         include_text=include_text,
         disk_budget=int(disk_budget * 1024**3),
-        show=Live(grid, run.judge_specs(grid)[0], err),
-        tell=lambda line: err.print(line, markup=False, highlight=False),
-        budget=run.Budget(token_budget, budget),
+        show=live,
+        tell=live.tell,
+        budget=run.Budget(token_budget, budget, batch),
     )
     terminal.show(finished.matrix, out)
     for line in finished.lines:

@@ -17,6 +17,7 @@ from benchmarks.report import files
 from benchmarks.results import CellResult, Matrix, Transcript
 from benchmarks.store import Store, default_root
 from benchmarks.trial import Cell
+from benchmarks.wire import Tell
 
 if TYPE_CHECKING:
     import pandas
@@ -44,7 +45,7 @@ def execute(
     include_text: bool = False,
     disk_budget: int = 5 * 1024**3,
     show: Show | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Tell = lambda event: None,
     budget: run.Budget | None = None,
 ) -> Finished:
     """Run a grid and write its folder.
@@ -58,7 +59,7 @@ def execute(
         include_text: Put sample transcripts into the report.
         disk_budget: Bytes of model weights to keep afterwards.
         show: Entered while cells run; gives the function that is told each result.
-        tell: Told what happens on a server that tunes, line by line; untrusted text.
+        tell: Told what happens to jobs and batches on a server.
         budget: What calls may take; no limit by default.
 
     Raises:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attacks.base import Chat, UserError
 from benchmarks.cell import upload_of
 from benchmarks.lab import Lab
 from benchmarks.trial import Cell, Trial
-from benchmarks.wire import Bill, models_asked
+from benchmarks.wire import Bill, Tell, models_asked
 from targets.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def _tokens(chat: Chat) -> int:
     return sum(tokens_of(message.content) for message in chat)
 
 
-def begin(lab: Lab, purse: Purse, tell: Callable[[str], None]) -> list[str]:
+def begin(lab: Lab, purse: Purse, tell: Tell) -> list[str]:
     """Look whether the server has the model, and open the account of its calls.
 
     Returns:

@@ -21,7 +21,7 @@ from benchmarks.results import CellResult, Matrix, Price, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
 from benchmarks.verdicts import Calls
-from benchmarks.wire import Bill
+from benchmarks.wire import Bill, Tell
 
 if TYPE_CHECKING:
     from targets.hosted.desk import Desk
@@ -79,6 +79,8 @@ class Budget(NamedTuple):
 
     tokens: int | None = None
     dollars: float | None = None
+    batch: bool = False
+    """Ask judges in batches: at half the price, within a day."""
 
 
 def lab_settings(grid: Grid, store: Store) -> LabSettings:
@@ -122,7 +124,7 @@ def run(
     *,
     worker_count: int | None = None,
     show: Callable[[CellResult], None] = lambda result: None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Tell = lambda event: None,
     budget: Budget | None = None,
 ) -> tuple[Matrix, Account]:
     """Run what is missing and put the matrix together.
@@ -132,7 +134,7 @@ def run(
         store: Where stages are kept.
         worker_count: Processes; one a core by default.
         show: Told each cell's result as soon as it is known.
-        tell: Told what happens on a server that tunes, line by line; untrusted text.
+        tell: Told what happens to jobs and batches on a server.
         budget: What calls may take; no limit by default.
 
     Raises:
@@ -168,7 +170,7 @@ class _Work:
     worker_count: int | None
     budget: Budget
     account: Account
-    tell: Callable[[str], None]
+    tell: Tell
 
     def run(self) -> Iterator[Done[Cell, CellResult]]:
         """Results as they come."""
@@ -177,17 +179,19 @@ class _Work:
             return self._tuned(list(missing), ())
         from targets.hosted.ledger import Purse
 
-        purse = Purse(*self.budget)
+        purse = Purse(self.budget.tokens, self.budget.dollars)
         self.account.notes += hosting.begin(self.lab, purse, self.tell)
         if not callers:
             return self._tuned(list(missing), ())
         judging = dataclasses.replace(self.lab, may_make=True)
-        self.account.notes += wire.begin(judging, purse)
+        batch = self.budget.batch
+        self.account.notes += wire.begin(judging, purse, batch=batch, tell=self.tell)
         self.account.calls = judging.calls
         asked = [cell for cell in missing if missing[cell] == "judge"]
         made: Iterator[Done[Cell, CellResult]] = (Done(cell, None, "", {}, {}) for cell in asked)
         rest = [cell for cell in missing if missing[cell] != "judge"]
-        return wire.judged(itertools.chain(made, self._tuned(rest, callers)), judging)
+        whole = itertools.chain(made, self._tuned(rest, callers))
+        return wire.judged_together(whole, judging) if batch else wire.judged(whole, judging)
 
     def _tuned(self, cells: list[Cell], but: Collection[str]) -> Iterator[Done[Cell, CellResult]]:
         """The cells by workers, without the judges that are asked beside them."""
@@ -231,18 +235,19 @@ def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
     return Estimate(stages, sum(n * timings[stage] for stage, n in stages.items()) / count)
 
 
-def bills(grid: Grid, store: Store) -> list[Bill]:
+def bills(grid: Grid, store: Store, *, batch: bool = False) -> list[Bill]:
     """What calls would take; nothing where there are none, or all is stored."""
     lab = open_lab(lab_settings(grid, store), may_make=False)
     if lab.resolved.start.here and not wire.called(lab):
         return []
-    return _bills(lab, plan(grid, lab))
+    return _bills(lab, plan(grid, lab), batch=batch)
 
 
-def _bills(lab: Lab, planned: Plan) -> list[Bill]:
+def _bills(lab: Lab, planned: Plan, *, batch: bool = False) -> list[Bill]:
     if not planned.missing:
         return []
-    return [*hosting.bills(lab, planned.missing), *wire.bills(lab, list(planned.missing))]
+    judging = wire.bills(lab, list(planned.missing), batch=batch)
+    return [*hosting.bills(lab, planned.missing), *judging]
 
 
 class Preview(NamedTuple):

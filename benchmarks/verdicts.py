@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from targets.base import Rules
 from targets.hosted.memory import Memory
 
 if TYPE_CHECKING:
+    from targets.hosted.desk import Desk
     from targets.hosted.ledger import Ledger
 
 
@@ -39,6 +40,8 @@ class Calls:
     ledger: Ledger
     stopped: str = ""
     """Why nothing more is asked; what is not judged then is missing."""
+    batch: Batch | None = None
+    """Where questions are gathered that are not asked one by one."""
 
     def score(
         self, judge: Called, rules: Rules, prompts: Sequence[Prompt], replies: Sequence[str]
@@ -51,6 +54,10 @@ class Calls:
         keys = [digest("verdict", identity, pair) for pair in pairs]
         found = {key: verdict_of(kept) for key, kept in self.kept.read(keys).items()}
         todo = [i for i, key in enumerate(keys) if key not in found]
+        if self.batch is not None:
+            self.batch.gather(judge, rules, {keys[i]: pairs[i] for i in todo})
+            lacking = Verdict(None, why=self.stopped or "the batch gave no answer", again=True)
+            return [found.get(key, lacking) for key in keys]
 
         def keep(place: int, verdict: Verdict) -> None:
             key = keys[todo[place]]
@@ -66,3 +73,32 @@ class Calls:
                 self.stopped = str(stopped)
         lacking = Verdict(None, why=self.stopped, again=True)
         return [found.get(key, lacking) for key in keys]
+
+    def send(self) -> None:
+        """Ask all that was gathered, and keep each answer."""
+        from targets.hosted.ledger import Stopped
+
+        assert self.batch is not None
+
+        def keep(key: str, verdict: Verdict) -> None:
+            if not verdict.again:
+                write(key, verdict)
+
+        with self.kept.writing() as write:
+            try:
+                for judge, (rules, pairs) in self.batch.gathered.items():
+                    judge.ask_in_batch(pairs, rules, keep, self.batch.desk)
+            except Stopped as stopped:
+                self.stopped = str(stopped)
+
+
+@dataclass
+class Batch:
+    """Questions to judges, gathered over a whole run."""
+
+    desk: Desk
+    gathered: dict[Called, tuple[Rules, dict[str, tuple[str, str]]]] = field(default_factory=dict)
+
+    def gather(self, judge: Called, rules: Rules, pairs: Mapping[str, tuple[str, str]]) -> None:
+        """Add pairs by the key of their verdict; equal ones are asked once."""
+        self.gathered.setdefault(judge, (rules, {}))[1].update(pairs)

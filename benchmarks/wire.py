@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
 from benchmarks.cell import run_cell
 from benchmarks.engines.local import Done, attempt
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, hosted_folder
 from benchmarks.results import CellResult
 from benchmarks.trial import Cell, Trial
-from benchmarks.verdicts import Calls, Verdicts
+from benchmarks.verdicts import Batch, Calls, Verdicts
 from eval.judges.base import Called
 
 if TYPE_CHECKING:
+    from targets.hosted.desk import Event
     from targets.hosted.ledger import Purse
+
+Tell = Callable[["Event"], None]
+"""Told what happens on a server."""
 
 
 class Bill(NamedTuple):
@@ -41,7 +45,7 @@ def called(lab: Lab) -> dict[str, Called]:
     return {name: judge for name, judge in lab.judges.items() if isinstance(judge, Called)}
 
 
-def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
+def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]:
     """What judging these cells takes at most: no verdict is kept yet, every gate stops a model."""
     requests = [prompt.text for prompt in lab.prompts()[0]]
     asked = 0
@@ -51,7 +55,12 @@ def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
     found = []
     for name, judge in called(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
-        found.append(_bill(name, judge, asked * len(requests), one, asked))
+        bill = _bill(name, judge, asked * len(requests), one, asked)
+        if batch and bill.dollars is not None:
+            from targets.hosted.ledger import BATCH_DISCOUNT
+
+            bill = bill._replace(dollars=BATCH_DISCOUNT * bill.dollars)
+        found.append(bill)
     return found
 
 
@@ -79,7 +88,9 @@ def _bill(
     return Bill(name, n, "verdicts", read, written, dollars)
 
 
-def begin(lab: Lab, purse: Purse) -> list[str]:
+def begin(
+    lab: Lab, purse: Purse, *, batch: bool = False, tell: Tell = lambda event: None
+) -> list[str]:
     """Look whether every judge can be asked, and open the account of their calls.
 
     Returns:
@@ -89,6 +100,7 @@ def begin(lab: Lab, purse: Purse) -> list[str]:
         UserError: a judge cannot be asked, does not fit the requests, or its price is not known
             and the budget is one of dollars.
     """
+    from targets.hosted.desk import Desk
     from targets.hosted.ledger import Ledger
 
     told: list[str] = []
@@ -101,6 +113,9 @@ def begin(lab: Lab, purse: Purse) -> list[str]:
             )
         told += filter(None, [judge.check()])
     lab.calls = Calls(Verdicts(lab.store.root), Ledger(purse))
+    if batch:
+        desk = Desk(hosted_folder(lab.store.root), lab.calls.ledger, tell)
+        lab.calls.batch = Batch(desk)
     return told
 
 
@@ -124,6 +139,20 @@ def judged(found: Iterable[Done[Cell, CellResult]], lab: Lab) -> Iterator[Done[C
             lab.calls.ledger.purse.halted = True
             thread.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def judged_together(
+    found: Iterable[Done[Cell, CellResult]], lab: Lab
+) -> Iterator[Done[Cell, CellResult]]:
+    """Each cell with the verdicts of the judges behind a wire, all of which are asked at once."""
+    assert lab.calls is not None
+    waiting = []
+    for done in found:
+        _judge(done, lab)  # its questions are gathered
+        waiting.append(done)
+    lab.calls.send()
+    for done in waiting:
+        yield _judge(done, lab)
 
 
 def _judge(done: Done[Cell, CellResult], lab: Lab) -> Done[Cell, CellResult]:

@@ -6,7 +6,7 @@ import abc
 import functools
 import os
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from targets.base import Rules
 
 if TYPE_CHECKING:
     from targets.hosted.calls import Answer, Server
+    from targets.hosted.desk import Desk
     from targets.hosted.ledger import Ledger
 
 REASON_TOKENS = 300
@@ -100,6 +101,25 @@ class Served(Called):
             keep(i, self._verdict(answer, questions[i].tag))
 
         ask_all(calls, self.server(), answered, ledger)
+
+    def ask_in_batch(
+        self,
+        pairs: Mapping[str, tuple[str, str]],
+        rules: Rules,
+        keep: Callable[[str, Verdict], None],
+        desk: Desk,
+    ) -> None:
+        """The same questions, in files."""
+        from targets.hosted.batches import Request, ask_batch
+
+        questions = {name: self.question(rules, *pair) for name, pair in pairs.items()}
+        requests = [Request(name, one.chat, one.tag) for name, one in questions.items()]
+        ask_batch(
+            requests,
+            self.server(),
+            lambda name, tag, answer: keep(name, self._verdict(answer, tag)),
+            desk,
+        )
 
     def _verdict(self, answer: Answer, tag: str) -> Verdict:
         told = self.read(answer.text, tag) if answer.text is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -12,6 +13,9 @@ from benchmarks.grid import Grid
 from benchmarks.report.terminal import interval_text
 from benchmarks.results import CellResult
 from eval import metrics
+
+if TYPE_CHECKING:
+    from targets.hosted.desk import Event
 
 
 class Live:
@@ -23,7 +27,7 @@ class Live:
         self.console = console
         self.results: dict[tuple[str, str], list[CellResult]] = {}
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -52,6 +56,14 @@ class Live:
         self.progress.advance(self.task)
         if len(row) == self.grid.seeds:
             self.console.print(self._line(row), markup=False, highlight=False)
+
+    def tell(self, event: Event) -> None:
+        """Say what happens on a server; a loss stands until the next one comes."""
+        if event.passing:
+            self.progress.update(self.task, description=f"{event.where[:14]} {event.message[:50]}")
+        else:
+            line = f"{event.where}: {event.message}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, row: list[CellResult]) -> str:
         first = row[0]

@@ -7,13 +7,14 @@ violating request. A verdict that could not be had is missing, never a number.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from attacks.base import Prompt
+from attacks.base import Prompt, UserError
 from targets.base import Rules, Truth
 
 if TYPE_CHECKING:
+    from targets.hosted.desk import Desk
     from targets.hosted.ledger import Ledger
 
 
@@ -98,6 +99,20 @@ class Called(Judge):
         Raises:
             UserError: nothing more can be asked; what was answered was kept.
         """
+
+    def ask_in_batch(
+        self,
+        pairs: Mapping[str, tuple[str, str]],
+        rules: Rules,
+        keep: Callable[[str, Verdict], None],
+        desk: Desk,
+    ) -> None:
+        """Judge requests and replies, each under an id, at half the price within a day.
+
+        Raises:
+            UserError: the judge cannot be asked so, or nothing more can be asked.
+        """
+        raise UserError(f"{type(self).__name__} is not asked in batches; leave out --batch")
 
     def score(
         self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None

@@ -20,13 +20,11 @@ from openai.types.chat import ChatCompletion
 
 from attacks.base import Chat
 from targets.hosted.calls import NO_KEY, Answer, Server, body, read, stop
-from targets.hosted.desk import MARK, Desk
-from targets.hosted.ledger import Stopped, tokens_of
+from targets.hosted.desk import MARK, Desk, Event
+from targets.hosted.ledger import BATCH_DISCOUNT, Stopped, tokens_of
 
 LARGEST = 20_000
 """Requests in one batch.  # ours: OpenAI takes 50,000 and 200 MB, whichever comes first."""
-DISCOUNT = 0.5
-"""Of the price of single calls (OpenAI's price list)."""
 _LONGEST_WAIT = 30.0
 _OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -117,7 +115,7 @@ class _Asking:
             made = self.desk.asking(lambda: self._made(name, content))
             entry["id"] = made.id
             self.desk.journal.write(place, entry)
-            self.desk.tell(f"{made.id}: {len(requests)} requests; a batch may take a day")
+            self.desk.tell(Event(made.id, f"{len(requests)} requests; a batch may take a day"))
             self._collected(made.id, place, entry)
 
     def _line(self, request: Request) -> dict[str, Any]:
@@ -161,7 +159,7 @@ class _Asking:
             for line in content.splitlines():
                 answered |= self._taken(line, entry["notes"])
         self.desk.tell(
-            f"{number}: {batch.status}, {len(answered)} of {len(entry['notes'])} answered"
+            Event(number, f"{batch.status}, {len(answered)} of {len(entry['notes'])} answered")
         )
         self.desk.journal.write(place, {**entry, "notes": {}})
         if not answered and batch.status == "failed":
@@ -203,4 +201,4 @@ class _Asking:
 
     def _price(self) -> tuple[float, float] | None:
         price = self.server.price
-        return None if price is None else (DISCOUNT * price[0], DISCOUNT * price[1])
+        return None if price is None else (BATCH_DISCOUNT * price[0], BATCH_DISCOUNT * price[1])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import filelock
 import stamina
@@ -25,14 +25,25 @@ _ATTEMPTS = 6
 T = TypeVar("T")
 
 
+class Event(NamedTuple):
+    """Something that happened on the server."""
+
+    where: str
+    """Of which job or batch."""
+    message: str
+    """In the server's words: untrusted text."""
+    passing: bool = False
+    """Of interest until the next one: a loss, say."""
+
+
 @dataclass
 class Desk:
     """One to a run, used by its threads together."""
 
     folder: Path
     ledger: Ledger = field(default_factory=Ledger)
-    tell: Callable[[str], None] = lambda line: None
-    """Told what happens to jobs, line by line; untrusted text."""
+    tell: Callable[[Event], None] = lambda event: None
+    """Told what happens to jobs and batches."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to go no further; jobs on the server go on, and the next run finds them."""
     stopped: str = ""

@@ -23,7 +23,7 @@ from attacks.base import Row, Settings, Upload, UserError
 from targets.base import Refused
 from targets.endpoint import Endpoint
 from targets.hosted.calls import NO_KEY
-from targets.hosted.desk import MARK, Desk
+from targets.hosted.desk import MARK, Desk, Event
 from targets.hosted.ledger import Stopped, tokens_of
 
 _LONGEST_WAIT = 10.0
@@ -214,7 +214,8 @@ class _Tuning:
         for event in reversed(page.data):
             if event.id not in self.told:
                 self.told.add(event.id)
-                self.desk.tell(f"{job}: {_quotable(event.message, self.upload.rows)}")
+                said = _quotable(event.message, self.upload.rows)
+                self.desk.tell(Event(job, said, passing=event.type == "metrics"))
 
     def _failure(self, job: FineTuningJob) -> UserError:
         """Why there is no model: refused by the server's moderation, or failed."""
@@ -252,7 +253,7 @@ def _offered(client: openai.OpenAI, model: str) -> dict[str, Any]:
 
 def _quotable(text: str, rows: Sequence[Row]) -> str:
     """A server's words in one line, unless they quote a row."""
-    line = " ".join(text.split())[:300]
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
     words = line.lower().split()
     said = " ".join(" ".join(m.content.lower().split()) for row in rows for m in row.messages)
     if any(" ".join(words[i : i + 5]) in said for i in range(max(1, len(words) - 4))) and words:

@@ -13,6 +13,10 @@ Price = tuple[float, float]
 """Dollars for a million tokens read, and for a million written."""
 
 
+BATCH_DISCOUNT = 0.5
+"""On what is asked in batches (OpenAI's price list)."""
+
+
 class Stopped(UserError):
     """The calls cannot go on; what was answered is kept."""
 
