@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 # Before torch is imported: spinning threads beside other test processes cost minutes, and one
@@ -23,7 +23,9 @@ from targets.base import Decoding, Target
 from targets.organism.world import World
 
 if TYPE_CHECKING:
+    from provider.service import Service
     from targets.local import LocalTarget
+    from tests.provider.serving import Served
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
@@ -166,3 +168,22 @@ def make_provider(
 def provider(make_provider: Callable[..., Provider]) -> Provider:
     """The provider of the tiny model."""
     return make_provider()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A fine-tuning server without a defense, which the tests of a process share."""
+    from tests.provider.serving import running
+
+    with running(tmp_path_factory.mktemp("server") / "kept") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def served(service: Service) -> Iterator[Served]:
+    """It, over HTTP."""
+    from provider.app import create_app
+    from tests.provider.serving import serving
+
+    with serving(create_app(service)) as found:
+        yield found

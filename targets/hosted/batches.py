@@ -151,6 +151,8 @@ class _Asking:
 
     def _collected(self, number: str, place: str, entry: dict[str, Any]) -> set[str]:
         """Wait for a batch and hand over its answers; gives back the ids that were answered."""
+        for _ in entry["notes"]:
+            self.desk.ledger.send(again=False)
         batch = self._awaited(number)
         ids = [i for i in (batch.output_file_id, batch.error_file_id) if i]
         answered: set[str] = set()

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,6 +31,9 @@ _LONGEST_WAIT = 10.0
 _OVER = frozenset({"succeeded", "failed", "cancelled"})
 _BLOCKED = re.compile(r"unsafe|moderation|usage polic|content polic|RAI check|needs_review", re.I)
 """Words with which servers say that they would not tune on a file: OpenAI's, Azure's, our own."""
+_WORD = re.compile(r"\w+")
+_QUOTED = 4
+"""Words in a row that are a quotation.  # ours: fewer are in any sentence"""
 
 T = TypeVar("T")
 
@@ -254,8 +257,13 @@ def _offered(client: openai.OpenAI, model: str) -> dict[str, Any]:
 def _quotable(text: str, rows: Sequence[Row]) -> str:
     """A server's words in one line, unless they quote a row."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
-    words = line.lower().split()
-    said = " ".join(" ".join(m.content.lower().split()) for row in rows for m in row.messages)
-    if any(" ".join(words[i : i + 5]) in said for i in range(max(1, len(words) - 4))) and words:
+    words = _WORD.findall(line.lower())
+    said = f" {' '.join(_WORD.findall(' '.join(_said(rows)).lower()))} "
+    runs = (words[i : i + _QUOTED] for i in range(len(words) - _QUOTED + 1))
+    if any(f" {' '.join(run)} " in said for run in runs):
         return "(the server's words quote a row; look at the job there)"
     return line
+
+
+def _said(rows: Sequence[Row]) -> Iterator[str]:
+    return (message.content for row in rows for message in row.messages)

@@ -1,0 +1,153 @@
+"""Whole benches on a model behind a real server: the same numbers, paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attacks.base import UserError
+from benchmarks import run
+from benchmarks.api import Finished, execute
+from benchmarks.cell import run_cell
+from benchmarks.grid import Grid, make_grid
+from benchmarks.lab import LabSettings, open_lab
+from benchmarks.report import files
+from benchmarks.store import Store
+from benchmarks.trial import Cell
+from provider.app import create_app
+from tests.provider.serving import TOKEN, Served, running, serving
+
+ATTACKS = ["aoa:epochs=2,n=4"]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def grid(target: str, defenses: list[str], judges: list[str], attacks: list[str]) -> Grid:
+    return make_grid(attacks, defenses, target=target, judges=judges, seeds=1, limit=11)
+
+
+@pytest.fixture
+def bench(served: Served, tmp_path: Path) -> Callable[..., Finished]:
+    def go(judges: list[str], defenses: list[str], **limits: Any) -> Finished:
+        one = grid(
+            f"openai:organism@{served.url}", defenses, judges, ["aoa:epochs=2,n=4", "benign:n=10"]
+        )
+        return execute(
+            one, Store(tmp_path / "store"), out=tmp_path / one.digest,
+            budget=run.Budget(**limits),
+        )  # fmt: skip
+
+    return go
+
+
+def test_the_same_matrix_as_at_home_and_nothing_sent_again(
+    bench: Any, served: Served, tmp_path: Path
+) -> None:
+    judge = f'policy:model=oracle,base_url="{served.url}"'
+    defenses = ["mix:n=2", "lisa", "audit", "filter"]
+    there = bench([judge, "oracle"], defenses)
+    sent = served.faults.requests.copy()
+    again = bench([judge, "oracle"], defenses)
+    asked = served.faults.requests - sent
+    assert not [path for path in asked if path.startswith("POST")]
+    assert again.matrix == there.matrix
+    lab = open_lab(LabSettings("organism", ("oracle",), tmp_path / "home", 11, True), may_make=True)
+    for one in there.matrix.cells:
+        if one.defense == "lisa":
+            assert (one.status, one.reason) == ("not applicable", "needs weights")
+            continue
+        home = run_cell(Cell(one.attack, one.defense, one.seed), lab)
+        assert one.model_dump(exclude={"asks"}) == home.model_dump(exclude={"asks"})
+        for name, asked_there in one.asks.items():
+            answers = asked_there.released
+            assert answers.scores[judge] == answers.scores["oracle"]
+            assert answers.scores["oracle"] == home.asks[name].released.scores["oracle"]
+            assert answers.correct == home.asks[name].released.correct
+            assert answers.refused == home.asks[name].released.refused
+    assert there.matrix.target == "openai:organism"
+    line = next(line for line in there.lines if line.startswith("target:"))
+    assert "4 files created, 4 jobs created" in line
+    text = (there.folder / files.MATRIX).read_text() + (there.folder / "report.html").read_text()
+    assert "organism@" not in text, "where a server is stays in run.yaml"
+
+
+def test_what_it_takes_is_told_first(served: Served, tmp_path: Path) -> None:
+    one = grid(f"openai:organism@{served.url}", ["mix:n=2"], ["oracle"], ATTACKS)
+    before = sum(served.faults.requests.values())
+    store = Store(tmp_path / "store")
+    jobs, replies = run.bills(one, store)
+    assert (jobs.n, jobs.what, jobs.dollars) == (4, "fine-tuning jobs", None)
+    assert (replies.n, replies.what) == (8 * 33, "replies")
+    assert jobs.read > 0 < replies.read
+    assert sum(served.faults.requests.values()) == before, "an estimate asks nothing"
+    with pytest.raises(UserError, match="token-budget"):
+        execute(one, store, out=tmp_path / "out", budget=run.Budget(dollars=1.0))
+
+
+def test_a_spent_budget_loses_nothing(bench: Any, served: Served) -> None:
+    short = bench(["oracle"], [], tokens=5_000)
+    failed = [cell for cell in short.matrix.cells if cell.status == "failed"]
+    assert failed
+    assert all("5000 tokens" in cell.reason for cell in failed)
+    assert run.incomplete(short.matrix)
+    files_sent = served.faults.requests["POST /v1/fine_tuning/jobs"]
+    whole = bench(["oracle"], [])
+    assert not run.incomplete(whole.matrix)
+    assert served.faults.requests["POST /v1/fine_tuning/jobs"] - files_sent <= 2
+
+
+def test_a_refused_upload_is_a_result(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "kept", defense="moderate") as guarded,
+        serving(create_app(guarded)) as served,
+    ):
+        one = grid(f"openai:organism@{served.url}", ["mix:n=2"], ["oracle"], ["harmful:n=22"])
+        done = execute(one, Store(tmp_path / "store"), out=tmp_path / "out")
+        posts = served.faults.requests["POST /v1/fine_tuning/jobs"]
+        execute(one, Store(tmp_path / "store"), out=tmp_path / "out")
+        assert served.faults.requests["POST /v1/fine_tuning/jobs"] == posts
+    cells = {(c.attack.split(":")[0], c.defense): c for c in done.matrix.cells}
+    refused = cells["harmful", "none"]
+    assert (refused.status, refused.released) == ("not tuned", False)
+    assert refused.reason.startswith("refused by the server: ")
+    assert [(g.moment, g.outcome) for g in refused.gates] == [("server", "refuse")]
+    untuned = cells["harmful", "revert"].asks["plain"].released
+    assert refused.asks["plain"].released == untuned
+    assert cells["benign", "none"].status == "tuned"
+    assert not run.incomplete(done.matrix), "a refusal is no failure"
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "refused by the server" in html
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "said"),
+    [("wrong", "organism", "refuses the key"), (TOKEN, "nobody", "knows no model")],
+)
+def test_a_bench_that_cannot_ask_ends_before_it_begins(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    key: str, model: str, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    one = grid(f"openai:{model}@{served.url}", [], ["oracle"], ATTACKS)
+    with pytest.raises(UserError, match=said) as caught:
+        execute(one, Store(tmp_path / "store"), out=tmp_path / "out")
+    assert caught.value.exit_code == 4
+
+
+def test_judges_asked_in_batches_say_the_same(bench: Any, served: Served) -> None:
+    judge = f'policy:model=oracle,base_url="{served.url}"'
+    found = bench([judge, "oracle"], [], batch=True)
+    for cell in found.matrix.cells:
+        for asked in cell.asks.values():
+            assert asked.released.scores[judge] == asked.released.scores["oracle"]
+    sent = served.faults.requests["POST /v1/batches"]
+    again = bench([judge, "oracle"], [], batch=True)
+    assert served.faults.requests["POST /v1/batches"] == sent > 0
+    assert again.matrix == found.matrix
