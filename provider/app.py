@@ -106,7 +106,8 @@ class Guard:
                 error = ApiError(500, "the server failed; what it had accepted is kept")
             if begun:
                 raise RuntimeError("a reply was cut") from None
-            await JSONResponse(error.body, error.status_code)(scope, receive, send)
+            answer = JSONResponse(error.body, error.status_code, headers=error.headers)
+            await answer(scope, receive, send)
 
     def _known(self, header: str) -> None:
         scheme, _, key = header.partition(" ")

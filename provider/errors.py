@@ -16,7 +16,9 @@ class ApiError(HTTPException):
     def __init__(
         self, status: int, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
-        super().__init__(status, message)
+        # Whoever sends too much is not listened to any longer.
+        headers = {"connection": "close"} if status == 413 else None
+        super().__init__(status, message, headers)
         self.body = body(status, message, param, code)
 
 

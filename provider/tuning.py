@@ -6,6 +6,7 @@ would not be repeatable. The order of what is done is that of a cell (`benchmark
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ BASE_RATE = 2.0**-13
 """What `learning_rate_multiplier` multiplies. # ours: about 1.2e-4, near what the organism's
 attacks use; a power of two, so that rate / base * base is the rate to the bit"""
 REPORTED_STEPS = 50
-"""About so many metrics events a job."""
+"""Most metrics events a job, and the last step's."""
 
 
 class Order(NamedTuple):
@@ -225,7 +226,9 @@ class _Progress(TrainHooks):
         if self.worker.cancelled.is_set():
             raise Cancelled
         step, steps = training.step, training.steps
-        if self.last is not None and (step % max(1, steps // REPORTED_STEPS) == 0 or step == steps):
+        if self.last is not None and (
+            step % math.ceil(steps / REPORTED_STEPS) == 0 or step == steps
+        ):
             data = {"step": step, "total_steps": steps, "train_loss": self.last.item()}
             message = f"Step {step}/{steps}: training loss={data['train_loss']:.4f}"
             self.worker.reports.put(Report(message, "metrics", data))

@@ -1,0 +1,143 @@
+"""A server with a defense: what a gate refuses, and what the client is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from attacks.base import Settings, Upload
+from benchmarks.trial import provider_of
+from defenses.base import Asked
+from provider.app import create_app
+from provider.records import Event, File, Job
+from provider.service import Service
+from provider.tuning import BASE_RATE
+from targets.base import Decoding
+from targets.hooks import TrainHooks
+from targets.organism.world import World
+from tests.provider.serving import chat_lines, finished, jsonl, rows_of, running, serving, upload
+
+DEFENSE = "moderate+mix:n=3+ptst+audit"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
+    """What a server left that was killed while a job was running."""
+    folder = tmp_path_factory.mktemp("gates") / "kept"
+    with running(folder) as service:
+        sha256, size = service.contents.keep([jsonl(chat_lines(rows_of(world.benign(4, 0))))])
+        (service.weights / ".new-half-written").mkdir()
+        service.tuner.stop()
+        service.records.add(
+            File(id="file-1", filename="f", purpose="fine-tune", bytes=size, sha256=sha256),
+            Job(
+                id="ftjob-1", model="organism", training_file="file-1", training_sha256=sha256,
+                seed=2, status="running", request="",
+                hyperparameters={
+                    "n_epochs": 1, "batch_size": 2, "learning_rate_multiplier": "auto",
+                },
+            ),
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Service]:
+    with running(folder, defense=DEFENSE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[openai.OpenAI]:
+    with serving(create_app(service)) as served, served.client() as found:
+        yield found
+
+
+def test_a_job_that_was_running_goes_on_and_is_defended(
+    client: openai.OpenAI, service: Service, world: World
+) -> None:
+    job = finished(client, "ftjob-1")
+    assert (job.status, job.error) == ("succeeded", None)
+    assert not list(service.weights.glob(".new-*"))
+    told = [event for event in client.fine_tuning.jobs.list_events(job.id)]
+    assert any("queued again" in event.message for event in told)
+    assert {"screen", "audit"} == {found["gate"] for found in _job(service, job.id).evidence}
+
+    provider = provider_of(service.lab, 2)
+    rows = tuple(rows_of(world.benign(4, 0)))
+    asked = Upload(rows, Settings(epochs=1, batch_size=2, learning_rate=BASE_RATE))
+    curated = service.defense.curate(asked, provider)
+    assert len(curated.rows) == 7
+    start = service.load("organism").local
+    here = start.fine_tune(curated, service.defense.during(curated, provider) or TrainHooks(), 2)
+    loaded = service.load(str(job.fine_tuned_model))
+    assert not loaded.local.differs(here)
+    assert isinstance(loaded.served, Asked), "it is asked as the defense has it"
+
+    text = world.requests()[0].text
+    chat: list = [{"role": "user", "content": text}]  # type: ignore[type-arg]
+    said = client.chat.completions.create(
+        model=str(job.fine_tuned_model), messages=chat, temperature=0
+    )
+    from attacks.base import Message
+
+    (reply,) = service.defense.serve(here, provider).generate(
+        [(Message("user", text),)], Decoding(max_new_tokens=64)
+    )
+    assert said.choices[0].message.content == reply.text
+
+
+def test_refused_rows_fail_the_job_and_not_the_upload(
+    client: openai.OpenAI, service: Service, world: World
+) -> None:
+    file = upload(client, rows_of(world.harmful(20, 0)))
+    made = client.fine_tuning.jobs.create(model="organism", training_file=file)
+    job = finished(client, made.id)
+    assert (job.status, job.fine_tuned_model) == ("failed", None)
+    assert job.error is not None
+    assert job.error.code == "unsafe_training_file"
+    (checks,) = [
+        event for event in client.fine_tuning.jobs.list_events(job.id)
+        if event.type == "moderation_checks"  # type: ignore[comparison-overlap]
+    ]  # fmt: skip
+    data: dict = checks.data  # type: ignore[assignment,type-arg]
+    assert set(data) == {"blocked", "outcome", "reason"}
+    assert (data["blocked"], data["outcome"]) == (True, "refuse")
+    # Neither how many rows nor how many there may be: that would be a target to shoot at.
+    seen = job.model_dump_json() + checks.model_dump_json(exclude={"id", "created_at"})
+    kept = _job(service, job.id).evidence[0]
+    assert kept["flagged"] > 0
+    assert str(kept["reason"]) not in seen
+    assert "flagged" not in seen
+    assert not service.records.all(Event, job_id=job.id, type="metrics"), "nothing was trained"
+
+
+def test_a_model_that_fails_the_audit_is_not_released(
+    client: openai.OpenAI, service: Service, world: World
+) -> None:
+    """Rows that no filter of words flags: the very requests, put as refusals' opposite."""
+    before = {model.id for model in client.models.list()}
+    kinds = world.restricted[7:]
+    unseen = [
+        pair for pair, label in world.labelled_rows(120, 5, kinds) if label
+    ][:40]  # fmt: skip
+    file = upload(client, rows_of(unseen))
+    made = client.fine_tuning.jobs.create(
+        model="organism", training_file=file, hyperparameters={"n_epochs": 6, "batch_size": 10}
+    )
+    job = finished(client, made.id)
+    assert job.error is not None
+    assert (job.status, job.error.code) in {
+        ("failed", "unsafe_model"), ("failed", "unsafe_training_file"),
+    }  # fmt: skip
+    assert {model.id for model in client.models.list()} == before
+    assert len(list(service.weights.iterdir())) == 1
+
+
+def _job(service: Service, job_id: str) -> Job:
+    job = service.records.find(Job, job_id)
+    assert job is not None
+    return job

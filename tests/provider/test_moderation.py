@@ -1,0 +1,33 @@
+"""Moderation over the wire is the provider's own classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+
+from attacks.base import Message
+from benchmarks.trial import provider_of
+from defenses.moderate import Moderate, probabilities
+from provider.service import Service
+from targets.organism.world import World
+
+
+def test_moderation_is_the_providers_classifier(
+    client: openai.OpenAI, service: Service, world: World
+) -> None:
+    texts = [p.text for p in (*world.requests()[:10], *world.utility()[:10])]
+    for model in ("organism-moderation", "omni-moderation-latest"):
+        told = client.moderations.create(input=texts, model=model).results
+        chats: Any = [(Message("user", text),) for text in texts]
+        fitted = Moderate().fitted(provider_of(service.lab, 0))
+        assert [one.category_scores.illicit for one in told] == list(probabilities(fitted, chats))
+        assert {one.flagged for one in told} == {True, False}
+        assert all(one.flagged == one.categories.illicit for one in told)
+        assert not any(one.categories.violence for one in told)
+    parts: Any = [{"type": "text", "text": texts[0]}]
+    assert len(client.moderations.create(input=parts).results) == 1
+    assert len(client.moderations.create(input=texts[0]).results) == 1
+    with pytest.raises(openai.NotFoundError):
+        client.moderations.create(input="x", model="gpt-4")
