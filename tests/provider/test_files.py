@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
+from defenses.moderate import Moderate
 from provider.app import create_app
 from provider.service import Service
 from tests.provider.serving import TOKEN, Served, serving
@@ -156,7 +157,7 @@ def test_a_fault_of_the_servers_own_tells_nothing(
         raise RuntimeError(canary)
 
     monkeypatch.setattr(service.records, "page", fails)
-    monkeypatch.setattr(service.moderator, "scores", fails)
+    monkeypatch.setattr(Moderate, "scores", fails)
     with served.client() as client:
         for call in (client.files.list, lambda: client.moderations.create(input=canary)):
             with pytest.raises(openai.InternalServerError) as caught:

@@ -9,7 +9,7 @@ import pytest
 
 from attacks.base import Message
 from benchmarks.trial import provider_of
-from defenses.moderate import Moderate, probabilities
+from defenses.moderate import Moderate
 from provider.service import Service
 from targets.organism.world import World
 
@@ -21,8 +21,8 @@ def test_moderation_is_the_providers_classifier(
     for model in ("organism-moderation", "omni-moderation-latest"):
         told = client.moderations.create(input=texts, model=model).results
         chats: Any = [(Message("user", text),) for text in texts]
-        fitted = Moderate().fitted(provider_of(service.lab, 0))
-        assert [one.category_scores.illicit for one in told] == list(probabilities(fitted, chats))
+        scores = Moderate().scores(chats, provider_of(service.lab, 0))
+        assert [one.category_scores.illicit for one in told] == scores
         assert {one.flagged for one in told} == {True, False}
         assert all(one.flagged == one.categories.illicit for one in told)
         assert not any(one.categories.violence for one in told)
