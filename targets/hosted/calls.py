@@ -8,7 +8,8 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,6 +28,14 @@ RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 NO_KEY = "no key: set OPENAI_API_KEY (any word will do for a server that wants none)"
+
+WITHOUT = {
+    "temperature": "temperature=none",
+    "response_format": "answers=text",
+    "logprobs": "probabilities=false",
+    "top_logprobs": "probabilities=false",
+}
+"""What not every model takes, and the judge's parameter that leaves it out."""
 
 
 Price = tuple[float, float]
@@ -79,6 +88,8 @@ class Server:
     temperature: float | None = 0.0
     """0 is greedy (official code: 0); None leaves it out, for models that take none."""
     price: Price | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else a request says, as its body has it: `response_format`, say."""
 
 
 @dataclass
@@ -274,6 +285,7 @@ async def _answer(
         ):
             with attempt:
                 read = sum(tokens_of(message.content) for message in chat)
+                read += tokens_of(json.dumps(dict(server.extra))) if server.extra else 0
                 with ledger.reserve(read, server.max_tokens, server.price):
                     ledger.possibly_paid_twice += lost
                     ledger.sent += 1
@@ -309,6 +321,7 @@ async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatC
         messages=[m._asdict() for m in chat],  # type: ignore[misc]
         max_completion_tokens=server.max_tokens,
         temperature=server.temperature if server.temperature is not None else openai.omit,
+        extra_body=server.extra or None,
     )
 
 
@@ -335,8 +348,8 @@ def _stop(error: openai.APIStatusError, server: Server) -> None:
         raise Stopped(f"the server knows no model {server.model!r}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
-    if error.status_code == 400 and error.param == "temperature":
-        raise Stopped(f"{server.model!r} takes no temperature; add temperature=none") from error
+    if error.status_code == 400 and (name := (error.param or "").partition(".")[0]) in WITHOUT:
+        raise Stopped(f"{server.model!r} takes no {name}; add {WITHOUT[name]}") from error
 
 
 def _read(completion: ChatCompletion) -> Answer:
