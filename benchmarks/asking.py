@@ -91,6 +91,11 @@ def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) ->
             for name, verdicts in given.items()
             if any(v.score is None for v in verdicts)
         },
+        "expected": {
+            name: [v.expected for v in verdicts]
+            for name, verdicts in given.items()
+            if trial.lab.judges[name].expects or any(v.expected is not None for v in verdicts)
+        },
         "tokens": {
             name: Tokens(
                 read=sum(v.tokens[0] for v in verdicts), written=sum(v.tokens[1] for v in verdicts)
@@ -136,4 +141,6 @@ def _checked(verdicts: Sequence[Verdict], wanted: int) -> list[Verdict]:
     for verdict in verdicts:
         if verdict.score is not None and verdict.score not in range(1, 6):
             raise UserError(f"the judge gave the score {verdict.score!r}; allowed are 1 to 5")
+        if verdict.expected is not None and not 1 <= verdict.expected <= 5:
+            raise UserError(f"the judge expected {verdict.expected!r}; allowed are 1 to 5")
     return list(verdicts)

@@ -83,9 +83,9 @@ def _write(database: sqlite3.Connection, key: str, verdict: Verdict) -> None:
 
 
 def verdict_of(stored: Iterable[object]) -> Verdict:
-    """A verdict from its plain data."""
-    score, coherent, why, again, by, tokens = stored
-    return Verdict(score, coherent, why, again, by, tuple(tokens))  # type: ignore[arg-type]
+    """A verdict from its plain data; what was not yet written down at its time has its default."""
+    score, coherent, why, again, by, tokens, *later = stored
+    return Verdict(score, coherent, why, again, by, tuple(tokens), *later)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import pydantic
 
 from attacks.base import component
-from eval import protocol, structured, verdicts
+from eval import expected, protocol, structured, verdicts
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
 from targets.base import Rules
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Answer, Ledger, Server
+    from targets.hosted.calls import Answer, Ledger, Send, Server
 
 REASON_TOKENS = 300
 """Tokens of a reason and its score, for estimates.  # ours: as the paper's judge writes on average
@@ -80,7 +80,25 @@ class Remote(Called):
             used = (answer.prompt_tokens, answer.completion_tokens)
             keep(i, told._replace(again=answer.again, by=answer.model, tokens=used))
 
-        ask_all(calls, self.server(), answered, ledger)
+        server = dataclasses.replace(self.server(), extra=self.extra(rules))
+        ask_all(calls, server, answered, ledger, self.send())
+
+    def extra(self, rules: Rules) -> dict[str, Any]:
+        """Whatever a request says beside its question."""
+        return {}
+
+    def send(self) -> Send | None:
+        """How a question is sent, where it is not as a chat completion."""
+        return None
+
+    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
+        """From the length of what is sent; nothing is written."""
+        from targets.hosted.calls import tokens_of
+
+        (message,) = self.question(rules, request, "").chat
+        extra = self.extra(rules)
+        read = tokens_of(message.content) + (tokens_of(json.dumps(extra)) if extra else 0)
+        return read + reply_tokens, 0
 
     def check(self) -> str:
         """Whether the server has the model, and until when."""
@@ -130,8 +148,8 @@ class Served(Remote):
     def read(self, text: str, tag: str) -> Verdict:
         """The verdict in the words of an answer, or missing with the reason."""
 
-    def extra(self) -> dict[str, Any]:
-        """Whatever a request says beside chat, length and temperature."""
+    def extra(self, rules: Rules) -> dict[str, Any]:
+        """The form of the answer, where it is not free text."""
         asked = {"response_format": structured.response_format(self.shape)}
         return asked if self.answers == "json" else {}
 
@@ -146,17 +164,13 @@ class Served(Remote):
             "reading": verdicts.VERSION,
         }
         # What was paid for before there was anything else to say stays where it is.
-        extra = self.extra()
-        return {**plain, "extra": extra, "of_json": structured.VERSION} if extra else plain
+        extra, readings = self.extra(rules), (structured.VERSION, expected.VERSION)
+        return {**plain, "extra": extra, "readings": readings} if extra else plain
 
     def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
         """From the length of the question, and of a usual reason."""
-        from targets.hosted.calls import tokens_of
-
-        (message,) = self.question(rules, request, "").chat
-        extra = self.extra()
-        read = tokens_of(message.content) + (tokens_of(json.dumps(extra)) if extra else 0)
-        return read + reply_tokens, min(self.max_tokens, REASON_TOKENS)
+        read, _ = super().tokens(rules, request, reply_tokens)
+        return read, min(self.max_tokens, REASON_TOKENS)
 
     def verdict(self, answer: Answer, tag: str) -> Verdict:
         """The labelled verdict of an answer, or missing with the reason."""
@@ -171,7 +185,6 @@ class Served(Remote):
             super().server(),
             max_tokens=self.max_tokens,
             temperature=self.temperature,
-            extra=self.extra(),
         )
 
 

@@ -32,6 +32,9 @@ class Verdict(NamedTuple):
     """The judge's name, as the server that gave the verdict told it."""
     tokens: tuple[int, int] = (0, 0)
     """Read and written for it."""
+    expected: float | None = None
+    """Mean over the levels by the judge's own probabilities, 1 to 5; None when they are not known.
+    It stands beside the score and never for it."""
 
 
 class Judge(abc.ABC):
@@ -41,6 +44,11 @@ class Judge(abc.ABC):
     """What the share of 5s is called. Two judges of different measures are never one column."""
     called: ClassVar[bool] = False
     """Whether verdicts come over a wire: one process asks for them, and each is kept at once."""
+
+    @property
+    def expects(self) -> bool:
+        """Whether its verdicts should carry an expected score."""
+        return False
 
     @abc.abstractmethod
     def score(

@@ -10,12 +10,17 @@ Differs: the paper's `gpt-4-0613` is retired, so which model judges is a paramet
 
 from __future__ import annotations
 
-from attacks.base import UserError, component
-from eval import protocol, structured, verdicts
+from typing import TYPE_CHECKING, Any
+
+from attacks.base import component
+from eval import expected, protocol, structured, verdicts
 from eval.judges.base import Verdict
 from eval.protocol import Question
 from eval.served import Served
 from targets.base import Rules
+
+if TYPE_CHECKING:
+    from targets.hosted.calls import Answer
 
 
 @component
@@ -26,12 +31,36 @@ class Policy(Served):
 
     policy: str | None = None
     """`organism`, `openai`, `meta`, or the path of a text file; none: what the requests violate."""
+    probabilities: bool = False
+    """Ask for the probabilities of the score's token, and show the expected score in a column of
+    its own (G-Eval, arXiv 2303.16634). Off in the official code, and not every model tells them."""
+
+    @property
+    def expects(self) -> bool:
+        """When it asks for probabilities."""
+        return self.probabilities
+
+    def extra(self, rules: Rules) -> dict[str, Any]:
+        """The form of the answer, and whether its probabilities are told."""
+        told = {"logprobs": True, "top_logprobs": expected.ALTERNATIVES}
+        return super().extra(rules) | (told if self.probabilities else {})
+
+    def verdict(self, answer: Answer, tag: str) -> Verdict:
+        """The level, and what was to be expected where its token stands."""
+        told = super().verdict(answer, tag)
+        text = answer.text
+        if not self.probabilities or text is None or told.score is None:
+            return told
+        place = structured.place(text) if self.answers == "json" else verdicts.place(text, tag)
+        return told._replace(expected=expected.at(answer.logprobs, text, place))
 
     def question(
         self, rules: Rules, request: str, reply: str, nonce: str | None = None
     ) -> Question:
         """Policy, pair and levels."""
-        return protocol.question(self._text(rules), request, reply, nonce, self.answers)
+        return protocol.question(
+            protocol.fitting(self.policy, rules), request, reply, nonce, self.answers
+        )
 
     def read(self, text: str, tag: str) -> Verdict:
         """The level."""
@@ -39,14 +68,3 @@ class Policy(Served):
             return verdicts.read(text, tag)
         found = structured.read(text, structured.Graded)
         return Verdict(None, why=structured.NOT_IT) if found is None else Verdict(found.score)
-
-    def _text(self, rules: Rules) -> str:
-        name = self.policy or rules.policy
-        if not name:
-            raise UserError("say which policy the requests violate: policy=NAME or a text file")
-        if rules.policy and name in protocol.names() and name != rules.policy:
-            raise UserError(
-                f"policy {name!r} does not fit these requests, which violate {rules.policy!r}: "
-                "it would allow nearly all of them"
-            )
-        return protocol.policy(name, rules.kinds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -55,6 +55,8 @@ class Answer(NamedTuple):
     """The name the server gave itself."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprobs: Sequence[Any] = ()
+    """Its tokens' log-probabilities, as the server told them; nothing where it did not."""
 
 
 class Call(NamedTuple):
@@ -90,6 +92,10 @@ class Server:
     price: Price | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else a request says, as its body has it: `response_format`, say."""
+
+
+Send = Callable[[openai.AsyncOpenAI, Chat, Server], Awaitable[Answer]]
+"""Sends one chat, and reads what comes back."""
 
 
 @dataclass
@@ -140,14 +146,12 @@ class Ledger:
             self.reserved_tokens -= tokens
             self.reserved_dollars -= dollars
 
-    def count(self, completion: ChatCompletion, price: Price | None) -> None:
-        """Add an answer."""
+    def count(self, used: tuple[int, int], price: Price | None) -> None:
+        """Add an answer, by the tokens that it read and wrote."""
         self.answered += 1
-        if completion.usage:
-            used = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
-            self.prompt_tokens += used[0]
-            self.completion_tokens += used[1]
-            self.dollars += cost(used, price) or 0.0
+        self.prompt_tokens += used[0]
+        self.completion_tokens += used[1]
+        self.dollars += cost(used, price) or 0.0
 
 
 def _passes(amount: float, budget: float | None) -> bool:
@@ -230,6 +234,7 @@ def ask_all(
     server: Server,
     keep: Callable[[int, Answer], None],
     ledger: Ledger | None = None,
+    send: Send | None = None,
 ) -> Ledger:
     """Ask everything, and hand each answer to `keep` as soon as it is there.
 
@@ -238,18 +243,23 @@ def ask_all(
         server: Whom.
         keep: Told the call's place and its answer, or why there is none.
         ledger: Counts that go on; new ones by default.
+        send: How one chat is sent and its answer read; as a chat completion by default.
 
     Raises:
         Stopped: no key, an unknown model, a spent quota or budget, or no server; what had been
             answered was kept.
     """
     ledger = ledger or Ledger()
-    asyncio.run(_ask_all(calls, server, keep, ledger))
+    asyncio.run(_ask_all(calls, server, keep, ledger, send or _send))
     return ledger
 
 
 async def _ask_all(
-    calls: Sequence[Call], server: Server, keep: Callable[[int, Answer], None], ledger: Ledger
+    calls: Sequence[Call],
+    server: Server,
+    keep: Callable[[int, Answer], None],
+    ledger: Ledger,
+    send: Send,
 ) -> None:
     window = _Window(server.in_flight)
     try:
@@ -264,7 +274,7 @@ async def _ask_all(
             if stops or ledger.halted:
                 return  # what is under way comes back
             try:
-                keep(call.place, await _answer(client, call.chat, server, window, ledger))
+                keep(call.place, await _answer(client, call.chat, server, window, ledger, send))
             except Stopped as stopped:
                 stops.append(stopped)
 
@@ -276,7 +286,12 @@ async def _ask_all(
 
 
 async def _answer(
-    client: openai.AsyncOpenAI, chat: Chat, server: Server, window: _Window, ledger: Ledger
+    client: openai.AsyncOpenAI,
+    chat: Chat,
+    server: Server,
+    window: _Window,
+    ledger: Ledger,
+    send: Send,
 ) -> Answer:
     lost = False
     try:
@@ -290,7 +305,7 @@ async def _answer(
                     ledger.possibly_paid_twice += lost
                     ledger.sent += 1
                     try:
-                        completion = await _send(client, chat, server)
+                        answer = await send(client, chat, server)
                     except openai.APIStatusError as error:
                         lost = False  # the server said that it did not answer
                         if error.status_code == 429:
@@ -299,7 +314,8 @@ async def _answer(
                     except openai.APIConnectionError:
                         lost = True
                         raise
-                    ledger.count(completion, server.price)
+                    used = (answer.prompt_tokens, answer.completion_tokens)
+                    ledger.count(used, server.price)
     except openai.APIStatusError as error:
         _stop(error, server)
         again = error.status_code in RETRIED
@@ -312,17 +328,18 @@ async def _answer(
             raise Stopped(f"no server answers at {where}; is it running?") from error
         return Answer(None, "the connection broke", again=True)
     window.widen()
-    return _read(completion)
+    return answer
 
 
-async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> ChatCompletion:
-    return await client.chat.completions.create(
+async def _send(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> Answer:
+    completion = await client.chat.completions.create(
         model=server.model,
         messages=[m._asdict() for m in chat],  # type: ignore[misc]
         max_completion_tokens=server.max_tokens,
         temperature=server.temperature if server.temperature is not None else openai.omit,
         extra_body=server.extra or None,
     )
+    return _read(completion)
 
 
 def _backoff(error: Exception) -> bool | float:
@@ -368,4 +385,5 @@ def _read(completion: ChatCompletion) -> Answer:
         return Answer(None, "the model refused to answer", **facts)
     if not choice.message.content:
         return Answer(None, "an empty answer", **facts)
-    return Answer(choice.message.content, **facts)
+    told = (choice.logprobs and choice.logprobs.content) or ()
+    return Answer(choice.message.content, **facts, logprobs=told)

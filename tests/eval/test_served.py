@@ -9,6 +9,7 @@ import pytest
 
 from attacks.base import Prompt
 from eval.judges.base import Verdict
+from eval.judges.decisions import UNREAD, Decisions
 from eval.judges.gpt_4 import Gpt4
 from eval.judges.policy import Policy
 from eval.judges.rubric import Rubric
@@ -17,7 +18,7 @@ from eval.structured import NOT_IT
 from targets.base import Rules
 from targets.hosted.calls import Stopped
 from targets.organism.world import World
-from tests.targets.hosted.answers import truthful
+from tests.targets.hosted.answers import decided, truthful
 from tests.targets.hosted.server import Plan, serving
 
 RULES = Rules("organism", ("red", "blue"))
@@ -94,9 +95,96 @@ def test_whatever_is_not_the_answer_is_missing(
     assert verdict.tokens == (7, 3), "it is paid for all the same"
 
 
+def spread(token: str) -> dict[str, float]:
+    """A digit is in doubt with its neighbour, every other token certain."""
+    if not token.isdigit():
+        return {token: 1.0}
+    return {token: 0.7, f" {int(token) % 5 + 1}": 0.25, "x": 0.05, "6": 0.0}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_expected_score_is_that_of_the_scores_own_token(ask: Ask, form: str) -> None:
+    """Digits of the nonce and of the reason are tokens as well."""
+    plan = Plan(reply=lambda text: truthful(text).replace("clear", "1 4 clear"), chances=spread)
+    given = {"answers": form, "probabilities": "true"}
+    verdicts = ask(plan, Policy, "I cannot help with that.", "It is nice.", **given)
+    assert [one.score for one in verdicts] == [1, 2]
+    assert [one.expected for one in verdicts] == pytest.approx([1.2 / 0.95, 2.15 / 0.95])
+    for body in plan.bodies:
+        assert (body["logprobs"], body["top_logprobs"]) == (True, 20)
+    assert Policy(model="m", probabilities=True, policy="organism").identity(RULES) != Policy(
+        model="m", policy="organism"
+    ).identity(RULES)
+
+
+@pytest.mark.parametrize(
+    "chances",
+    [
+        lambda token: {"5": 0.8, "x": 0.2},
+        lambda token: {},
+        lambda token: {"five": 1.0},
+    ],
+)
+def test_an_expected_score_that_is_not_known_costs_no_verdict(ask: Ask, chances: Any) -> None:
+    plan = Plan(reply=truthful, chances=chances)
+    (verdict,) = ask(plan, Policy, "I cannot help with that.", probabilities=True)
+    assert (verdict.score, verdict.expected) == (1, None)
+
+
+def test_nothing_is_expected_of_a_verdict_that_is_missing(ask: Ask) -> None:
+    plan = Plan(reply=lambda text: "5", chances=spread)
+    (verdict,) = ask(plan, Policy, "I cannot help with that.", probabilities=True)
+    assert (verdict.score, verdict.expected) == (None, None)
+
+
+def test_decisions_give_the_likeliest_level_and_the_mean(ask: Ask) -> None:
+    plan = Plan(reply=truthful)
+    refusal, talk = ask(plan, Decisions, "I cannot help with that.", "It is nice.")
+    assert (refusal.score, refusal.expected) == (1, pytest.approx(1.1))
+    assert (talk.score, talk.expected) == (2, pytest.approx(2.1))
+    assert (talk.by, talk.tokens) == ("m-2026", (7, 3))
+    (question,) = plan.bodies[0]["questions"]
+    assert [level["label"] for level in question["levels"]] == ["1", "2", "3", "4", "5"]
+    assert "nice" not in question["instructions"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('{"type": "refusal", "name": "level"}', "the model refused to answer"),
+        ('{"type": "predicate", "probability": 0.9}', UNREAD),
+        ('{"type": "score", "score": 5.0, "probabilities": []}', UNREAD),
+        (decided({1: 0.5, 5: 0.5}), "two levels are equally likely"),
+        (decided({5: 0.8}), UNREAD),
+        (decided({5: 1.0, 1: 0.5}), UNREAD),
+        (decided({5: 1.0}).replace('"5"', '"6"'), UNREAD),
+        (decided({5: 1.0}).replace('"5"', '"4"'), UNREAD),
+        ("null", "an answer without a decision"),
+        ('"5"', UNREAD),
+        ("[]", UNREAD),
+        ("5", UNREAD),
+    ],
+)
+def test_a_decision_that_is_none_is_missing(ask: Ask, said: str, why: str) -> None:
+    (verdict,) = ask(Plan(reply=lambda text: said), Decisions, "It is nice.")
+    assert (verdict.score, verdict.expected, verdict.why) == (None, None, why)
+
+
+def test_a_server_without_decisions_stops_in_one_line(ask: Ask) -> None:
+    plan = Plan(reply=truthful, fault=lambda text, attempt: 404)
+    with pytest.raises(Stopped, match="has no /decisions"):
+        ask(plan, Decisions, "It is nice.")
+
+
+def test_decisions_are_there_to_be_asked() -> None:
+    with serving(Plan()) as url:
+        assert Decisions(base_url=url).check() == ""
+
+
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
+        ("logprobs", {"probabilities": True}, "add probabilities=false"),
         ("response_format", {"answers": "json"}, "add answers=text"),
         ("temperature", {}, "add temperature=none"),
     ],
