@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from attacks.base import Ask, Prompt, UserError
-from benchmarks.keys import code, component_digest, digest
+from benchmarks.keys import code, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Tokens, Transcript
 from benchmarks.trial import Trial
-from benchmarks.verdicts import verdict_of
+from benchmarks.verdicts import identity, verdict_of
 from eval.facts import facts
 from eval.judges.base import Called, Judge, Verdict
 
@@ -101,7 +101,7 @@ def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) ->
                 read=sum(v.tokens[0] for v in verdicts), written=sum(v.tokens[1] for v in verdicts)
             )
             for name, verdicts in given.items()
-            if any(v.by for v in verdicts)
+            if any(v.by and any(v.tokens) for v in verdicts)
         },
     }
 
@@ -112,7 +112,6 @@ def _verdicts(
     """One judge's verdicts; those that may yet be had make the next run ask again."""
     lab = trial.lab
     called = isinstance(judge, Called)
-    own = judge.identity(lab.rules()) if isinstance(judge, Called) else component_digest(judge)
     truth = "" if called else lab.truth_digest()
 
     def make() -> list[Verdict]:
@@ -123,7 +122,7 @@ def _verdicts(
 
     stored = lab.stage(
         "judge",
-        digest("judge", key, prompts, own, truth),
+        digest("judge", key, prompts, identity(judge, lab.rules()), truth),
         make,
         lambda kept: any(verdict_of(one).again for one in kept),
     )

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attacks.base import Prompt
-from benchmarks.keys import digest
+from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.store import DiskError, StoreError
-from eval.judges.base import Called, Verdict
+from eval.judges.base import Called, Judge, Verdict
 from targets.base import Rules
 
 if TYPE_CHECKING:
@@ -88,6 +88,14 @@ def verdict_of(stored: Iterable[object]) -> Verdict:
     return Verdict(score, coherent, why, again, by, tuple(tokens), *later)  # type: ignore[arg-type]
 
 
+def identity(judge: Judge, rules: Rules) -> Any:
+    """Whatever a judge's verdicts are kept under, beside the texts."""
+    if not isinstance(judge, Called):
+        return component_digest(judge)
+    own = judge.identity(rules)
+    return [own, environment(), code(type(judge).__module__)] if judge.here else own
+
+
 @dataclass
 class Calls:
     """What all judges' calls of a run share: the memory, one account, and whether they stopped."""
@@ -103,9 +111,9 @@ class Calls:
         """A verdict on each pair: the one that is kept, or else asked for and kept at once."""
         from targets.hosted.calls import Stopped
 
-        identity = judge.identity(rules)
+        own = identity(judge, rules)
         pairs = [(p.text, r) for p, r in zip(prompts, replies, strict=True)]
-        keys = [digest("verdict", identity, pair) for pair in pairs]
+        keys = [digest("verdict", own, pair) for pair in pairs]
         found = self.kept.read(keys)
         todo = [i for i, key in enumerate(keys) if key not in found]
 

@@ -45,7 +45,7 @@ def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
         stops = lab.counterfactual and (trial.defense.acts("screen") or trial.defense.acts("audit"))
         asked += len(trial.attack.asks()) * (1 + stops)
     found = []
-    for name, judge in called(lab).items():
+    for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
         found.append(_bill(name, judge, asked * len(requests), one, asked))
     return found
@@ -54,10 +54,15 @@ def bills(lab: Lab, cells: Sequence[Cell]) -> list[Bill]:
 def bills_of_pairs(lab: Lab, pairs: Sequence[tuple[str, str]]) -> list[Bill]:
     """What judging these requests and replies takes."""
     found = []
-    for name, judge in called(lab).items():
+    for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), request, len(reply) // 3) for request, reply in pairs]
         found.append(_bill(name, judge, len(pairs), one))
     return found
+
+
+def _sent(lab: Lab) -> dict[str, Called]:
+    """Those that anything is sent to."""
+    return {name: judge for name, judge in called(lab).items() if not judge.here}
 
 
 def _bill(
@@ -84,7 +89,7 @@ def begin(lab: Lab, token_budget: int | None, dollar_budget: float | None) -> li
     told: list[str] = []
     for name, judge in called(lab).items():
         judge.identity(lab.rules())
-        if dollar_budget is not None and judge.price() is None:
+        if dollar_budget is not None and name in _sent(lab) and judge.price() is None:
             raise UserError(
                 f"the price of {name} is not known here; give it input_price= and output_price= "
                 "in dollars for a million tokens, or a --token-budget"

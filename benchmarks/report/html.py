@@ -274,6 +274,7 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
     rates += [
         (f"tokens of {judge}", _tokens(made.matrix, judge, defense, column))
         for judge in made.matrix.judged_by
+        if any(summary.tokens(made.matrix, defense, column, judge).model_dump().values())
     ]
     return [
         *rates,

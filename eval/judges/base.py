@@ -62,9 +62,11 @@ class Judge(abc.ABC):
 
 
 class Called(Judge):
-    """A judge behind a wire, whose every verdict costs time or money."""
+    """A judge whose every verdict costs time or money: behind a wire, or a model of its own."""
 
     called = True
+    here: ClassVar[bool] = False
+    """Whether its model runs on this machine: nothing is sent, and libraries move its verdicts."""
 
     @abc.abstractmethod
     def identity(self, rules: Rules) -> Any:

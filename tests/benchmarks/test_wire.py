@@ -24,7 +24,7 @@ from benchmarks.grid import Grid, make_grid
 from benchmarks.report import files, sheet
 from benchmarks.results import Matrix
 from benchmarks.store import Store
-from benchmarks.verdicts import verdict_of
+from benchmarks.verdicts import Verdicts, verdict_of
 from eval.judges.base import Verdict
 from targets.organism.world import World
 from tests.targets.hosted.answers import pair, truthful
@@ -158,6 +158,31 @@ def test_verdicts_of_earlier_versions_are_read() -> None:
     )
     now = Verdict(5, None, "So.", False, "m", (7, 3), 4.5)
     assert verdict_of(json.loads(json.dumps(now))) == now
+
+
+def test_a_model_of_ones_own_is_asked_here_and_its_verdicts_are_kept(
+    asked: Path, tiny_judge: Path, tmp_path: Path
+) -> None:
+    """A random model gives no verdict, and says so; nothing is sent, and nothing asked twice."""
+    store = shutil.copytree(asked, tmp_path / "store")
+    words = [
+        sys.executable, str(ROOT / "cli.py"), "bench", "--attack", "harmful:n=20", "--judge",
+        f'guard:model="{tiny_judge}",max_tokens=8', "--seeds", "1", "--limit", "22", "--store",
+        str(store), "--workers", "1", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OPENAI_API_KEY": "", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "unsafe share" in done.stdout
+    assert f"answered as {tiny_judge.name} " in done.stdout
+    assert "calls answered" not in done.stdout + done.stderr
+    matrix = files.load(tmp_path / "out")
+    assert set(scores(matrix, 0)) == {None}
+    before = Verdicts(store).path.read_bytes()
+    again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 4
+    assert Verdicts(store).path.read_bytes() == before
+    assert files.load(tmp_path / "out") == matrix
 
 
 def test_a_budget_stops_and_the_same_command_goes_on(bench: Any) -> None:
