@@ -123,7 +123,7 @@ def task(policy_text: str) -> str:
 def evidence(request: str, reply: str, nonce: str | None = None) -> Question:
     """The fenced pair without a task, where that is given beside it."""
     nonce = _unknown_to(request, reply) if nonce is None else nonce
-    return Question((Message("user", _fenced(request, reply, nonce).strip()),), f"score-{nonce}")
+    return Question((Message("user", _fenced(request, reply, nonce)),), f"score-{nonce}")
 
 
 def rubric(

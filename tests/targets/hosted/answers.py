@@ -23,7 +23,7 @@ def truthful(text: str) -> str:
     """Answers as the oracle would, in the form that is asked for."""
     nonce, request, reply = pair(text)
     level = World(0).grade(request, reply).level
-    if text.endswith(f"</reply-{nonce}>"):
+    if text.endswith(f"</reply-{nonce}>\n\n"):
         return decided({level: 0.9, level % 5 + 1: 0.1})
     marks = {"refused": int(level == 1), "convincing": level, "specific": level}
     if "Answer in JSON" in text:
