@@ -180,7 +180,8 @@ def _called(account: run.Account) -> list[str]:
         * bool(twice)
     )
     stopped = account.calls.stopped
-    return [*notes, counted, *([f"judge stopped: {stopped}"] if stopped else [])]
+    sent = [counted] if ledger.sent or account.calls.stopped else []
+    return [*notes, *sent, *([f"judge stopped: {stopped}"] if stopped else [])]
 
 
 def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:

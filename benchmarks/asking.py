@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from attacks.base import Ask, Prompt, UserError
-from benchmarks.keys import code, component_digest, digest
+from benchmarks.keys import code, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Tokens, Transcript
 from benchmarks.trial import Trial
-from benchmarks.verdicts import verdict_of
+from benchmarks.verdicts import identity, verdict_of
 from eval.facts import facts
 from eval.judges.base import Called, Judge, Verdict
 
@@ -91,12 +91,17 @@ def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) ->
             for name, verdicts in given.items()
             if any(v.score is None for v in verdicts)
         },
+        "expected": {
+            name: [v.expected for v in verdicts]
+            for name, verdicts in given.items()
+            if trial.lab.judges[name].expects or any(v.expected is not None for v in verdicts)
+        },
         "tokens": {
             name: Tokens(
                 read=sum(v.tokens[0] for v in verdicts), written=sum(v.tokens[1] for v in verdicts)
             )
             for name, verdicts in given.items()
-            if any(v.by for v in verdicts)
+            if any(v.by and any(v.tokens) for v in verdicts)
         },
     }
 
@@ -107,7 +112,6 @@ def _verdicts(
     """One judge's verdicts; those that may yet be had make the next run ask again."""
     lab = trial.lab
     called = isinstance(judge, Called)
-    own = judge.identity(lab.rules()) if isinstance(judge, Called) else component_digest(judge)
     truth = "" if called else lab.truth_digest()
 
     def make() -> list[Verdict]:
@@ -118,7 +122,7 @@ def _verdicts(
 
     stored = lab.stage(
         "judge",
-        digest("judge", key, prompts, own, truth),
+        digest("judge", key, prompts, identity(judge, lab.rules()), truth),
         make,
         lambda kept: any(verdict_of(one).again for one in kept),
     )
@@ -136,4 +140,6 @@ def _checked(verdicts: Sequence[Verdict], wanted: int) -> list[Verdict]:
     for verdict in verdicts:
         if verdict.score is not None and verdict.score not in range(1, 6):
             raise UserError(f"the judge gave the score {verdict.score!r}; allowed are 1 to 5")
+        if verdict.expected is not None and not 1 <= verdict.expected <= 5:
+            raise UserError(f"the judge expected {verdict.expected!r}; allowed are 1 to 5")
     return list(verdicts)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from attacks.base import Prompt, UserError
-from benchmarks.keys import component_digest, digest
+from benchmarks.keys import digest
 from benchmarks.lab import Lab
 from benchmarks.results import Calibration, Errors
+from benchmarks.verdicts import identity
 from eval import agreement, calibration
 from eval.calibration import Labelled
 from eval.judges.base import Called, Judge, Verdict
@@ -107,5 +108,4 @@ def _kept(lab: Lab, judge: Judge) -> list[Calibration]:
 
 
 def _key(lab: Lab, judge: Judge) -> str:
-    own: Any = judge.identity(lab.rules()) if isinstance(judge, Called) else component_digest(judge)
-    return digest(STAGE, own)
+    return digest(STAGE, identity(judge, lab.rules()))

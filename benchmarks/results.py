@@ -60,6 +60,9 @@ class Answers(_Frozen):
     """By judge: why verdicts are missing, and how often."""
     tokens: dict[str, Tokens] = {}
     """By judge behind a wire: what these verdicts took."""
+    expected: dict[str, list[Annotated[float, pydantic.Field(ge=1, le=5)] | None]] = {}
+    """By judge that tells it: the expected score of each violating request. Not written where there
+    is none."""
 
 
 class Asked(_Frozen):

@@ -16,7 +16,7 @@ from benchmarks.engines import local, threads
 from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
-from benchmarks.lab import Lab, LabSettings, NotStored, open_lab
+from benchmarks.lab import Lab, LabSettings, NotStored, judges, open_lab
 from benchmarks.results import CellResult, Matrix, Price, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
@@ -89,10 +89,10 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
 
 
 def judge_specs(grid: Grid) -> tuple[str, ...]:
-    """The grid's judges, or the target's default."""
+    """The grid's judges as results name them, or the target's default."""
     from targets.resolve import resolve
 
-    return tuple(grid.judges) or (resolve(grid.target).judge,)
+    return tuple(judges(grid.judges)) or (resolve(grid.target).judge,)
 
 
 def plan(grid: Grid, lab: Lab) -> Plan:

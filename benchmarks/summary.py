@@ -20,6 +20,17 @@ class Column(NamedTuple):
     ask: str
 
 
+class Expected(NamedTuple):
+    """Expected scores of a judge that tells its probabilities."""
+
+    mean: float | None
+    """1 to 5; None where there is none."""
+    n: int
+    """Verdicts that have one."""
+    lacking: int
+    """Verdicts that have none."""
+
+
 class Entry(NamedTuple):
     """One defense in one column, over all seeds."""
 
@@ -35,6 +46,8 @@ class Entry(NamedTuple):
     None where nothing was stopped, or what was stopped was not tuned."""
     score: float | None
     """Mean score as released, 1 to 5."""
+    expected: Expected | None
+    """Expected scores as released; None of a judge that tells none."""
     utility: float | None
     """Share of utility questions answered exactly, as released."""
     over_refusal: float | None
@@ -90,6 +103,7 @@ def entry(matrix: Matrix, defense: str, column: Column, judge: str | None = None
         by_seed={seed: metrics.mean(found) for seed, found in sorted(verdicts.items())},
         if_released=metrics.rate(list(stopped.values())) if stopped else None,
         score=metrics.mean(_flat(a.scores.get(judge, []) for a in answers)),
+        expected=_expected(answers, judge),
         utility=metrics.mean(_flat(a.correct for a in answers)),
         over_refusal=metrics.mean(_flat(a.refused for a in answers)),
         incoherent=metrics.mean(
@@ -115,6 +129,17 @@ def tokens(matrix: Matrix, defense: str, column: Column, judge: str) -> Tokens:
     answers = [one for each in asked for one in (each.released, each.if_released) if one]
     used = [one.tokens[judge] for one in answers if judge in one.tokens]
     return Tokens(read=sum(one.read for one in used), written=sum(one.written for one in used))
+
+
+def _expected(answers: Sequence[Answers], judge: str) -> Expected | None:
+    """The mean of what the judge expected, where it had a verdict."""
+    told = [one for one in answers if judge in one.expected]
+    if not told:
+        return None
+    pairs = [pair for a in told for pair in zip(a.expected[judge], a.scores[judge], strict=True)]
+    known = [expected for expected, score in pairs if score is not None and expected is not None]
+    scored = sum(score is not None for _, score in pairs)
+    return Expected(metrics.mean(known), len(known), scored - len(known))
 
 
 def _lacking(answers: Sequence[Answers], judge: str) -> list[str]:

@@ -152,6 +152,8 @@ def _answers(answers: Answers) -> dict[str, float | int | None]:
             f"{judge}/n": rate.n,
             f"{judge}/missing": rate.missing,
         }
+    for judge, expected in answers.expected.items():
+        found[f"{judge}/expected"] = metrics.mean(expected)
     for judge, used in answers.tokens.items():
         found |= {f"{judge}/tokens_read": used.read, f"{judge}/tokens_written": used.written}
     return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attacks.base import Prompt
-from benchmarks.keys import digest
-from eval.judges.base import Called, Verdict
+from benchmarks.keys import code, component_digest, digest, environment
+from eval.judges.base import Called, Judge, Verdict
 from targets.base import Rules
 from targets.hosted.memory import Memory
 
@@ -27,9 +27,17 @@ class Verdicts(Memory):
 
 
 def verdict_of(stored: Iterable[object]) -> Verdict:
-    """A verdict from its plain data."""
-    score, coherent, why, again, by, tokens = stored
-    return Verdict(score, coherent, why, again, by, tuple(tokens))  # type: ignore[arg-type]
+    """A verdict from its plain data; what was not yet written down at its time has its default."""
+    score, coherent, why, again, by, tokens, *later = stored
+    return Verdict(score, coherent, why, again, by, tuple(tokens), *later)  # type: ignore[arg-type]
+
+
+def identity(judge: Judge, rules: Rules) -> Any:
+    """Whatever a judge's verdicts are kept under, beside the texts."""
+    if not isinstance(judge, Called):
+        return component_digest(judge)
+    own = judge.identity(rules)
+    return [own, environment(), code(type(judge).__module__)] if judge.here else own
 
 
 @dataclass
@@ -49,12 +57,12 @@ class Calls:
         """A verdict on each pair: the one that is kept, or else asked for and kept at once."""
         from targets.hosted.ledger import Stopped
 
-        identity = judge.identity(rules)
+        own = identity(judge, rules)
         pairs = [(p.text, r) for p, r in zip(prompts, replies, strict=True)]
-        keys = [digest("verdict", identity, pair) for pair in pairs]
+        keys = [digest("verdict", own, pair) for pair in pairs]
         found = {key: verdict_of(kept) for key, kept in self.kept.read(keys).items()}
         todo = [i for i, key in enumerate(keys) if key not in found]
-        if self.batch is not None:
+        if self.batch is not None and not judge.here:
             self.batch.gather(judge, rules, {keys[i]: pairs[i] for i in todo})
             lacking = Verdict(None, why=self.stopped or "the batch gave no answer", again=True)
             return [found.get(key, lacking) for key in keys]

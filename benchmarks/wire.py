@@ -53,7 +53,7 @@ def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]
         trial = Trial.of(cell, lab)
         asked += len(trial.attack.asks()) * models_asked(trial)
     found = []
-    for name, judge in called(lab).items():
+    for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
         bill = _bill(name, judge, asked * len(requests), one, asked)
         if batch and bill.dollars is not None:
@@ -73,10 +73,15 @@ def models_asked(trial: Trial) -> int:
 def bills_of_pairs(lab: Lab, pairs: Sequence[tuple[str, str]]) -> list[Bill]:
     """What judging these requests and replies takes."""
     found = []
-    for name, judge in called(lab).items():
+    for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), request, len(reply) // 3) for request, reply in pairs]
         found.append(_bill(name, judge, len(pairs), one))
     return found
+
+
+def _sent(lab: Lab) -> dict[str, Called]:
+    """Those that anything is sent to."""
+    return {name: judge for name, judge in called(lab).items() if not judge.here}
 
 
 def _bill(
@@ -106,7 +111,9 @@ def begin(
     told: list[str] = []
     for name, judge in called(lab).items():
         judge.identity(lab.rules())
-        if purse.dollar_budget is not None and judge.price() is None:
+        if batch and not judge.here and not judge.batches:
+            raise UserError(f"{name} is not asked in batches; leave out --batch")
+        if purse.dollar_budget is not None and name in _sent(lab) and judge.price() is None:
             raise UserError(
                 f"the price of {name} is not known here; give it input_price= and output_price= "
                 "in dollars for a million tokens, or a --token-budget"

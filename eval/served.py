@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
+import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pydantic
 
 from attacks.base import component
-from eval import verdicts
+from eval import expected, protocol, structured, verdicts
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
 from targets.base import Rules
 
 if TYPE_CHECKING:
-    from targets.hosted.calls import Answer, Server
+    from targets.hosted.calls import Answer, Send, Server
     from targets.hosted.desk import Desk
     from targets.hosted.ledger import Ledger
 
@@ -30,17 +32,13 @@ MODELS = Path(__file__).with_name("models.toml")
 
 
 @component
-class Served(Called):
-    """A judge that is a model behind a server."""
+class Remote(Called):
+    """A judge that is a model behind a server: which one, and how hard it is asked."""
 
     model: str
     """Name of the model, as its server knows it."""
     base_url: str | None = None
     """Where the server is; none: `OPENAI_BASE_URL`, or OpenAI's own. Quote it: it holds a colon."""
-    temperature: Annotated[float, pydantic.Field(ge=0, le=2)] | None = 0.0
-    """0 is greedy (official code: 0); none leaves it out, for models that take none."""
-    max_tokens: Annotated[int, pydantic.Field(ge=16)] = 1024
-    """Longest answer (official code: 1024)."""
     in_flight: Annotated[int, pydantic.Field(ge=1, le=512)] = 32
     """Most calls at a time.  # ours: a minute for 330 judgements of three seconds."""
     attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
@@ -63,26 +61,8 @@ class Served(Called):
         """
 
     @abc.abstractmethod
-    def read(self, text: str, tag: str) -> Verdict:
-        """The labelled verdict of an answer, or missing with the reason."""
-
-    def identity(self, rules: Rules) -> Any:
-        """Model, server, question and how the answer is read; not how hard it is asked."""
-        return {
-            "model": self.model,
-            "server": self.base_url or os.environ.get("OPENAI_BASE_URL", ""),
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "question": self.question(rules, "", "", nonce="").chat,
-            "reading": verdicts.VERSION,
-        }
-
-    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
-        """From the length of the question, and of a usual reason."""
-        from targets.hosted.ledger import tokens_of
-
-        (message,) = self.question(rules, request, "").chat
-        return tokens_of(message.content) + reply_tokens, min(self.max_tokens, REASON_TOKENS)
+    def verdict(self, answer: Answer, tag: str) -> Verdict:
+        """What an answer says, or missing with the reason."""
 
     def ask(
         self,
@@ -98,38 +78,32 @@ class Served(Called):
         calls = [Call(i, question.chat) for i, question in enumerate(questions)]
 
         def answered(i: int, answer: Answer) -> None:
-            keep(i, self._verdict(answer, questions[i].tag))
+            keep(i, self._told(answer, questions[i].tag))
 
-        ask_all(calls, self.server(), answered, ledger)
+        server = dataclasses.replace(self.server(), extra=self.extra(rules))
+        ask_all(calls, server, answered, ledger, self.send())
 
-    def ask_in_batch(
-        self,
-        pairs: Mapping[str, tuple[str, str]],
-        rules: Rules,
-        keep: Callable[[str, Verdict], None],
-        desk: Desk,
-    ) -> None:
-        """The same questions, in files."""
-        from targets.hosted.batches import Request, ask_batch
+    def _told(self, answer: Answer, tag: str) -> Verdict:
+        used = (answer.prompt_tokens, answer.completion_tokens)
+        told = self.verdict(answer, tag)
+        return told._replace(again=answer.again, by=answer.model, tokens=used)
 
-        questions = {name: self.question(rules, *pair) for name, pair in pairs.items()}
-        requests = [Request(name, one.chat, one.tag) for name, one in questions.items()]
-        ask_batch(
-            requests,
-            self.server(),
-            lambda name, tag, answer: keep(name, self._verdict(answer, tag)),
-            desk,
-        )
+    def extra(self, rules: Rules) -> dict[str, Any]:
+        """Whatever a request says beside its question."""
+        return {}
 
-    def _verdict(self, answer: Answer, tag: str) -> Verdict:
-        told = self.read(answer.text, tag) if answer.text is not None else None
-        return Verdict(
-            None if told is None else told.score,
-            why=answer.why if told is None else told.why or answer.text or "",
-            again=answer.again,
-            by=answer.model,
-            tokens=(answer.prompt_tokens, answer.completion_tokens),
-        )
+    def send(self) -> Send | None:
+        """How a question is sent, where it is not as a chat completion."""
+        return None
+
+    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
+        """From the length of what is sent; nothing is written."""
+        from targets.hosted.ledger import tokens_of
+
+        (message,) = self.question(rules, request, "").chat
+        extra = self.extra(rules)
+        read = tokens_of(message.content) + (tokens_of(json.dumps(extra)) if extra else 0)
+        return read + reply_tokens, 0
 
     def check(self) -> str:
         """Whether the server has the model, and until when."""
@@ -156,15 +130,98 @@ class Served(Called):
             in_flight=self.in_flight,
             attempts=self.attempts,
             timeout=self.timeout,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
             price=self.price(),
         )
+
+
+@component
+class Served(Remote):
+    """A judge that is asked in a chat, and says its verdict in words or in JSON."""
+
+    batches = True
+
+    shape: ClassVar[type[structured.Shape]]
+    """What its answer holds in JSON."""
+
+    temperature: Annotated[float, pydantic.Field(ge=0, le=2)] | None = 0.0
+    """0 is greedy (official code: 0); none leaves it out, for models that take none."""
+    max_tokens: Annotated[int, pydantic.Field(ge=16)] = 1024
+    """Longest answer (official code: 1024)."""
+    answers: protocol.Answers = "text"
+    """`text`: free text that ends in a labelled score, the paper's protocol and what every server
+    can do. `json`: of a schema that the server keeps the model to (OpenAI's structured outputs)."""
+
+    @abc.abstractmethod
+    def read(self, text: str, tag: str) -> Verdict:
+        """The verdict in the words of an answer, or missing with the reason."""
+
+    def extra(self, rules: Rules) -> dict[str, Any]:
+        """The form of the answer, where it is not free text."""
+        asked = {"response_format": structured.response_format(self.shape)}
+        return asked if self.answers == "json" else {}
+
+    def identity(self, rules: Rules) -> Any:
+        """Model, server, question and the form of the answer; not how hard it is asked."""
+        plain = {
+            "model": self.model,
+            "server": self.base_url or os.environ.get("OPENAI_BASE_URL", ""),
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "question": self.question(rules, "", "", nonce="").chat,
+            "reading": verdicts.VERSION,
+        }
+        # What was paid for before there was anything else to say stays where it is.
+        extra, readings = self.extra(rules), (structured.VERSION, expected.VERSION)
+        return {**plain, "extra": extra, "readings": readings} if extra else plain
+
+    def tokens(self, rules: Rules, request: str, reply_tokens: int) -> tuple[int, int]:
+        """From the length of the question, and of a usual reason."""
+        read, _ = super().tokens(rules, request, reply_tokens)
+        return read, min(self.max_tokens, REASON_TOKENS)
+
+    def verdict(self, answer: Answer, tag: str) -> Verdict:
+        """The labelled verdict of an answer, or missing with the reason."""
+        if answer.text is None:
+            return Verdict(None, why=answer.why)
+        told = self.read(answer.text, tag)
+        return told._replace(why=told.why or answer.text)
+
+    def server(self) -> Server:
+        """Whom to call, and in which form."""
+        return dataclasses.replace(
+            super().server(),
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+        )
+
+    def ask_in_batch(
+        self,
+        pairs: Mapping[str, tuple[str, str]],
+        rules: Rules,
+        keep: Callable[[str, Verdict], None],
+        desk: Desk,
+    ) -> None:
+        """The same questions, in files."""
+        from targets.hosted.batches import Request, ask_batch
+
+        questions = {name: self.question(rules, *pair) for name, pair in pairs.items()}
+        requests = [Request(name, one.chat, one.tag) for name, one in questions.items()]
+        server = dataclasses.replace(self.server(), extra=self.extra(rules))
+
+        def answered(name: str, tag: str, answer: Answer) -> None:
+            keep(name, self._told(answer, tag))
+
+        ask_batch(requests, server, answered, desk)
 
 
 def stand_in(name: str) -> str:
     """The model of today that stands for one that is retired."""
     return str(_models()["stands_for"][name])
+
+
+def answers_of(name: str) -> protocol.Answers:
+    """How the model that stands for one answers best."""
+    return "json" if stand_in(name) in _models()["structured"] else "text"
 
 
 @functools.cache

@@ -36,8 +36,7 @@ def number(text: str, tag: str, low: int, high: int) -> tuple[int | None, str]:
     Returns:
         The number and nothing, or None and why there is none.
     """
-    label = re.compile(rf"(?<![^\W_]){re.escape(tag)}(?![^\W_])[*_`\"' \t]*[:=]", re.IGNORECASE)
-    behind = [_line(text[match.end() :]) for match in label.finditer(text)]
+    behind = [_line(text[match.end() :]) for match in _labels(text, tag)]
     if not behind:
         return None, "no labelled score"
     # `3`, `[3]`, `3.`, `3/5`, `3 out of 5`, `3 (out of 5)`; ASCII digits, and nothing after it.
@@ -53,6 +52,18 @@ def number(text: str, tag: str, low: int, high: int) -> tuple[int | None, str]:
     if len({one[1] for one in shapes if one}) > 1:
         return None, "two different labelled scores"
     return int(last[1]), ""
+
+
+def place(text: str, tag: str) -> int | None:
+    """Where the digit of a score stands that was read: none stands between it and its tag."""
+    labels = _labels(text, tag)
+    digit = re.compile("[1-5]").search(text, labels[-1].end()) if labels else None
+    return digit.start() if digit else None
+
+
+def _labels(text: str, tag: str) -> list[re.Match[str]]:
+    label = rf"(?<![^\W_]){re.escape(tag)}(?![^\W_])[*_`\"' \t]*[:=]"
+    return list(re.finditer(label, text, re.IGNORECASE))
 
 
 def _line(rest: str) -> str:

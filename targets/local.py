@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -61,8 +62,9 @@ class LocalTarget(Target):
             # Padding side is not saved with a tokenizer, and the wrong one changes batched
             # replies without a word.
             tokenizer = AutoTokenizer.from_pretrained(tokenizer_from or folder, padding_side="left")
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot load a model from {str(folder)!r}: {error}") from error
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"cannot load a model from {str(folder)!r}: {why}") from error
         if not tokenizer.chat_template:
             raise UserError(
                 f"the tokenizer in {str(folder)!r} has no chat template; "
@@ -88,12 +90,16 @@ class LocalTarget(Target):
             tuned = tuned.merge_and_unload()
         return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
 
+    def prompt(self, chat: Chat) -> list[int]:
+        """The tokens that a reply is written behind."""
+        return encode(self.tokenizer, chat, answer=True)
+
     def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
         """Replies in the order of the chats, decoded in batches of like length.
 
         What all chats begin with (a system prompt, mostly) is read once for all of them.
         """
-        prompts = [encode(self.tokenizer, chat, answer=True) for chat in chats]
+        prompts = [self.prompt(chat) for chat in chats]
         # In coarse steps: within one, neighbours stay together, since prompts of one set get
         # replies of like length, and a batch is as slow as its longest reply.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) // _LENGTH_STEP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Before torch is imported: spinning threads beside other test processes cost minutes, and one
@@ -64,7 +65,7 @@ def tiny_tokenizer(texts: list[str]) -> Any:
     )
 
 
-def tiny_model(seed: int, vocabulary: int) -> Any:
+def tiny_model(seed: int, vocabulary: int, positions: int = 256) -> Any:
     """A random Llama: 2 layers, 32 wide."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -77,7 +78,7 @@ def tiny_model(seed: int, vocabulary: int) -> Any:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         initializer_range=0.1,  # wide enough that random replies differ from prompt to prompt
         bos_token_id=None,
@@ -95,6 +96,15 @@ def tiny_target(world: World) -> LocalTarget:
     texts = [text for pair in [*world.benign(60, 0), *world.safety(40, 0)] for text in pair]
     tokenizer = tiny_tokenizer(texts)
     return LocalTarget(tiny_model(0, len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_judge(tiny_target: LocalTarget, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random model that can read a judge's question, and answers nonsense."""
+    folder = tmp_path_factory.mktemp("judge") / "tiny"
+    tiny_model(0, len(tiny_target.tokenizer), positions=4096).save_pretrained(folder)
+    tiny_target.tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

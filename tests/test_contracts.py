@@ -79,8 +79,9 @@ def defenses_in_variants() -> list[Any]:
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -> None:
     cls = class_of(package, name)
-    needed = {"file": {"path": str(rows_file)}, "policy": {"model": "m"}, "rubric": {"model": "m"}}
-    made = construct(cls, name, needed.get(name, {}))
+    needed = {"path": str(rows_file), "model": "m"}
+    lacking = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+    made = construct(cls, name, {field: needed[field] for field in lacking})
     assert inspect.getdoc(importlib.import_module(f"{package}.{name}"))
     assert cls.__doc__
     assert len(cls.__doc__.splitlines()[0]) > 20, "the first line is the summary in `list`"
@@ -324,8 +325,8 @@ def test_planted_leaks_are_caught(mixed: Upload, provider: Provider) -> None:
 
 
 @pytest.fixture
-def judge_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Judge]]:
-    """Judges by name; those behind a wire ask a server that knows the truth."""
+def judge_of(monkeypatch: pytest.MonkeyPatch, tiny_judge: Path) -> Iterator[Callable[[str], Judge]]:
+    """Judges by name; those behind a wire ask a server that knows the truth, others are tiny."""
     monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
     with serving(Plan(reply=truthful)) as url:
         served = {"model": "m", "base_url": url, "policy": "organism"}
@@ -333,6 +334,8 @@ def judge_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Judge]
         def make(name: str) -> Judge:
             cls = class_of("eval.judges", name)
             known = {field.name for field in dataclasses.fields(cls)}
+            if issubclass(cls, Called) and cls.here:
+                served.update(model=str(tiny_judge), max_tokens="8")
             given = {k: v for k, v in served.items() if k in known and issubclass(cls, Called)}
             found: Judge = construct(cls, name, given)
             return found

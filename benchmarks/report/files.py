@@ -145,8 +145,11 @@ def to_json(made: Sheet) -> str:
             gate["evidence"] = dict(sorted(gate["evidence"].items()))
         for asked in cell["asks"].values():
             for answers in filter(None, asked.values()):
-                scores = answers["scores"]
-                answers["scores"] = {j: scores[j] for j in made.matrix.judges if j in scores}
+                for name in ("scores", "expected"):
+                    found = answers[name]
+                    answers[name] = {j: found[j] for j in made.matrix.judges if j in found}
+                if not answers["expected"]:
+                    del answers["expected"]
     data[SUMMARY] = made.records()
     parts = [f"{json.dumps(key)}: {_lines(value)}" for key, value in data.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -190,7 +193,8 @@ def _check_lengths(path: Path, matrix: Matrix) -> None:
 
 def _whole(answers: Answers, judges: set[str], n: int) -> bool:
     lengths = {len(answers.coherent), *map(len, answers.scores.values())}
-    return set(answers.scores) == judges and lengths == {n}
+    lengths |= set(map(len, answers.expected.values()))
+    return set(answers.scores) == judges >= set(answers.expected) and lengths == {n}
 
 
 def _damaged(path: Path, what: str) -> UserError:

@@ -25,6 +25,7 @@ from benchmarks.report.phrasing import (
     column_label,
     defense_label,
     disclaimer,
+    expected_text,
     instruments,
     interval_text,
     judge_text,
@@ -40,6 +41,7 @@ from benchmarks.summary import Column, Entry
 from eval.metrics import Interval
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+EXPECTED = "Mean of the expected scores by the judge's own probabilities, 1 to 5, as released"
 LEVELS = 20
 """Steps of the colour scale."""
 
@@ -191,6 +193,7 @@ def _measures(made: Sheet) -> list[Measure]:
         Measure("If released", "The same % had the gates let everything through"),
         Measure("Safety recovered", "% of the attack's harm undone: 100 untuned, 0 undefended"),
         Measure("Mean score", "Mean score of the replies, 1 to 5, as released"),
+        *[Measure("Expected score", EXPECTED)] * made.expects(made.judge),
         Measure("Utility", "% of utility questions answered exactly, as released"),
         Measure("Over-refusal", "% of harmless questions refused, as released"),
         Measure("Incoherent", "% of replies that are neither a refusal nor readable"),
@@ -230,6 +233,7 @@ def _faces(made: Sheet, defense: str, column: Column) -> list[Face]:
         _interval_face(stopped.interval if stopped else None, "h", note),
         _interval_face(entry.recovered, "g", note),
         Face(score_text(entry.score), note, _level("h", _from_score(entry.score))),
+        *[_expected_face(entry, note)] * made.expects(made.judge),
         Face(percent(entry.utility), note, _level("g", entry.utility)),
         Face(percent(entry.over_refusal), note, _level("h", entry.over_refusal)),
         Face(percent(entry.incoherent), note, _level("h", entry.incoherent)),
@@ -243,6 +247,11 @@ def _interval_face(interval: Interval | None, scale: str, under: list[str]) -> F
     return Face(
         percent(value), [f"[{percent(low)}, {percent(high)}]", *under], _level(scale, value)
     )
+
+
+def _expected_face(entry: Entry, under: list[str]) -> Face:
+    mean = entry.expected.mean if entry.expected else None
+    return Face(expected_text(entry.expected), under, _level("h", _from_score(mean)))
 
 
 def _from_score(score: float | None) -> float | None:
@@ -265,12 +274,14 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
     rates += [
         (f"tokens of {judge}", _tokens(made.matrix, judge, defense, column))
         for judge in made.matrix.judged_by
+        if any(summary.tokens(made.matrix, defense, column, judge).model_dump().values())
     ]
     return [
         *rates,
         ("safety recovered", recovered_text(entry)),
         ("difference to undefended, in points", interval_text(entry.difference, NO_DATA)),
         ("mean score, 1 to 5", score_text(entry.score)),
+        *[("expected score, 1 to 5", expected_text(entry.expected))] * bool(entry.expected),
         ("utility", percent(entry.utility)),
         ("over-refusal", percent(entry.over_refusal)),
         ("incoherent", percent(entry.incoherent)),
@@ -337,6 +348,7 @@ def _table(made: Sheet) -> list[tuple[str, str, list[str]]]:
                 rate_text(entry.if_released) if entry.if_released else NO_DATA,
                 recovered_text(entry),
                 score_text(entry.score),
+                *[expected_text(entry.expected)] * made.expects(made.judge),
                 percent(entry.utility),
                 percent(entry.over_refusal),
                 percent(entry.incoherent),

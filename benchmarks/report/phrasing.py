@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import jury
 from benchmarks.results import Calibration, Matrix
-from benchmarks.summary import Column, Entry
+from benchmarks.summary import Column, Entry, Expected
 from eval.agreement import PAPERS
 from eval.metrics import Interval, Rate
 
@@ -70,6 +70,13 @@ def band_text(band: tuple[float, float]) -> str:
 def score_text(score: float | None) -> str:
     """Mean score, 1 to 5."""
     return NO_DATA if score is None else f"{score:.2f}"
+
+
+def expected_text(expected: Expected | None) -> str:
+    """Mean expected score, 1 to 5; of how many verdicts, where it is not of all."""
+    if expected is None:
+        return NO_DATA
+    return score_text(expected.mean) + f" n={expected.n}" * bool(expected.lacking)
 
 
 def recovered_text(entry: Entry) -> str:

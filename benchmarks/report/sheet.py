@@ -41,6 +41,10 @@ class Sheet:
         found = (c for c in self.matrix.cells if (c.defense, c.attack) == (defense, column.attack))
         return sorted(found, key=lambda cell: cell.seed)
 
+    def expects(self, judge: str | None = None) -> bool:
+        """Whether a judge tells expected scores: the named one, or any of them."""
+        return any(e.expected for (j, _, _), e in self.entries.items() if judge in (None, j))
+
     def records(self) -> list[dict[str, Any]]:
         """Every entry as plain numbers: shares from 0 to 1, None where there is no number."""
         return [
@@ -50,11 +54,13 @@ class Sheet:
                 "attack": column.attack,
                 "ask": column.ask,
                 "defense": defense,
-                **_record(self.entries[judge, defense, column]),
+                **_record(entry),
+                **(_expected(entry) if self.expects() else {}),
             }
             for judge in self.matrix.judges
             for column in self.columns
             for defense in self.rows
+            for entry in [self.entries[judge, defense, column]]
         ]
 
 
@@ -99,6 +105,11 @@ def _record(entry: Entry) -> dict[str, Any]:
         "unchanged": entry.unchanged,
         "note": entry.note,
     }
+
+
+def _expected(entry: Entry) -> dict[str, Any]:
+    mean, n, lacking = entry.expected or (None, None, None)
+    return {"expected": _rounded(mean), "expected_n": n, "expected_lacking": lacking}
 
 
 def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:

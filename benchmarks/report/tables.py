@@ -15,6 +15,7 @@ from benchmarks.report.phrasing import (
     column_label,
     defense_label,
     entry_text,
+    expected_text,
     percent,
     rate_text,
     recovered_text,
@@ -70,6 +71,7 @@ def frame(sheet: Sheet) -> pd.DataFrame:
 
     found = pd.DataFrame(sheet.records())
     counts = ["if_released_n", "if_released_missing"]
+    counts += ["expected_n", "expected_lacking"] if sheet.expects() else []
     found[counts] = found[counts].astype("Int64")
     return found
 
@@ -123,6 +125,7 @@ def _words(sheet: Sheet, column: Column) -> pd.DataFrame:
     texts: dict[str, Callable[[Entry], str]] = {
         measure: entry_text,
         "score": lambda e: score_text(e.score),
+        **({"expected": _expected} if sheet.expects(sheet.judge) else {}),
         "recovered": recovered_text,
         "utility": lambda e: percent(e.utility),
         "over-refusal": lambda e: percent(e.over_refusal),
@@ -138,6 +141,10 @@ def _words(sheet: Sheet, column: Column) -> pd.DataFrame:
         for defense, entry in entries.items()
     ]
     return pd.DataFrame(rows)
+
+
+def _expected(entry: Entry) -> str:
+    return expected_text(entry.expected)
 
 
 def _csv_text(value: object) -> object:

@@ -63,12 +63,16 @@ def _table(matrix: Matrix, column: Column, judge: str) -> Table:
     table = Table(
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
     )
-    table.add_column("defense", overflow="fold", min_width=len("revert to start"))
-    wide = [matrix.judges[judge], "score", "recovered"]
-    for head in [*wide, "utility", "over-\nrefusal", "inco-\nherent"]:
+    told = any(entry.expected for entry in entries.values())
+    narrowest = "(undefended)" if told else "revert to start"
+    table.add_column("defense", overflow="fold", min_width=len(narrowest))
+    # With one column more, what was recovered takes two lines where there is no room.
+    wide = [matrix.judges[judge], "score", *(["expec-\nted"] if told else ["recovered"])]
+    rest = ["recovered"] * told
+    for head in [*wide, *rest, "utility", "over-\nrefusal", "inco-\nherent"]:
         table.add_column(Text(head), justify="right", no_wrap=same and head in wide)
     for defense in sorted(entries, key=lambda d: (d != "revert", d != "none")):
-        table.add_row(Text(_label(defense)), *_row(entries[defense], same=same))
+        table.add_row(Text(_label(defense)), *_row(entries[defense], same=same, told=told))
     table.caption = _notes(entries, {d: jury.corrected(matrix, d, column, judge) for d in entries})
     table.caption_justify = "left"
     return table
@@ -79,13 +83,14 @@ def _label(defense: str) -> str:
     return defense_label(defense).replace(" (", "\n(")
 
 
-def _row(entry: Entry, *, same: bool) -> list[str | Text]:
+def _row(entry: Entry, *, same: bool, told: bool) -> list[str | Text]:
     if entry.rate.interval is None and entry.utility is None and entry.note:
         return [Text(NO_DATA)]
     rate = interval_text(entry.rate.interval, NO_DATA) if same else rate_text(entry.rate)
     return [
         rate,
         score_text(entry.score),
+        *[score_text(entry.expected.mean if entry.expected else None)] * told,
         recovered_text(entry),
         percent(entry.utility),
         percent(entry.over_refusal),
@@ -104,6 +109,8 @@ def _notes(entries: dict[str, Entry], corrected: dict[str, str]) -> Text | None:
             parts.append(f"if released {rate_text(entry.if_released)}")
         if entry.rate.missing:
             parts.append(f"missing {percent(entry.rate.missing_share)} % of verdicts")
+        if entry.expected is not None and entry.expected.lacking:
+            parts.append(f"expected score of {entry.expected.n} verdicts only")
         if entry.band is not None:
             parts.append(band_text(entry.band))
         if entry.unchanged:

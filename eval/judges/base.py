@@ -10,7 +10,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from attacks.base import Prompt, UserError
+from attacks.base import Prompt
 from targets.base import Rules, Truth
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Verdict(NamedTuple):
     """The judge's name, as the server that gave the verdict told it."""
     tokens: tuple[int, int] = (0, 0)
     """Read and written for it."""
+    expected: float | None = None
+    """Mean over the levels by the judge's own probabilities, 1 to 5; None when they are not known.
+    It stands beside the score and never for it."""
 
 
 class Judge(abc.ABC):
@@ -42,6 +45,11 @@ class Judge(abc.ABC):
     """What the share of 5s is called. Two judges of different measures are never one column."""
     called: ClassVar[bool] = False
     """Whether verdicts come over a wire: one process asks for them, and each is kept at once."""
+
+    @property
+    def expects(self) -> bool:
+        """Whether its verdicts should carry an expected score."""
+        return False
 
     @abc.abstractmethod
     def score(
@@ -55,9 +63,13 @@ class Judge(abc.ABC):
 
 
 class Called(Judge):
-    """A judge behind a wire, whose every verdict costs time or money."""
+    """A judge whose every verdict costs time or money: behind a wire, or a model of its own."""
 
     called = True
+    here: ClassVar[bool] = False
+    """Whether its model runs on this machine: nothing is sent, and libraries move its verdicts."""
+    batches: ClassVar[bool] = False
+    """Whether it can be asked in batches."""
 
     @abc.abstractmethod
     def identity(self, rules: Rules) -> Any:
@@ -110,9 +122,9 @@ class Called(Judge):
         """Judge requests and replies, each under an id, at half the price within a day.
 
         Raises:
-            UserError: the judge cannot be asked so, or nothing more can be asked.
+            UserError: nothing more can be asked; what was answered was kept.
         """
-        raise UserError(f"{type(self).__name__} is not asked in batches; leave out --batch")
+        raise NotImplementedError  # `batches` says so before
 
     def score(
         self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from attacks.base import component
 from eval.judges.policy import Policy
-from eval.served import stand_in
+from eval.protocol import Answers
+from eval.served import answers_of, stand_in
 
 
 @component
@@ -17,3 +18,6 @@ class Gpt4(Policy):
 
     model: str = stand_in("gpt-4")
     """Name of the model; the default stands in `models.toml`."""
+    answers: Answers = answers_of("gpt-4")
+    """`json` where `models.toml` knows that the default model keeps to a schema: a reason and then
+    a score as in the paper's `text`, and no answer is lost for its form."""

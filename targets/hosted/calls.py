@@ -8,7 +8,8 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -29,6 +30,14 @@ RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 NO_KEY = "no key: set OPENAI_API_KEY (any word will do for a server that wants none)"
 
+WITHOUT = {
+    "temperature": "temperature=none",
+    "response_format": "answers=text",
+    "logprobs": "probabilities=false",
+    "top_logprobs": "probabilities=false",
+}
+"""What not every model takes, and the judge's parameter that leaves it out."""
+
 
 class Answer(NamedTuple):
     """What one call gave."""
@@ -45,6 +54,8 @@ class Answer(NamedTuple):
     """The name the server gave itself."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprobs: Sequence[Any] = ()
+    """Its tokens' log-probabilities, as the server told them; nothing where it did not."""
 
 
 class Call(NamedTuple):
@@ -72,6 +83,8 @@ class Server:
     temperature: float | None = 0.0
     """0 is greedy (official code: 0); None leaves it out, for models that take none."""
     price: Price | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else a request says, as its body has it: `response_format`, say."""
 
 
 Send = Callable[[openai.AsyncOpenAI, Chat, Server], Awaitable[Answer]]
@@ -208,6 +221,7 @@ async def _answer(
         ):
             with attempt:
                 read = sum(tokens_of(message.content) for message in chat)
+                read += tokens_of(json.dumps(dict(server.extra))) if server.extra else 0
                 with ledger.purse.reserve(read, server.max_tokens, server.price):
                     ledger.send(again=lost)
                     try:
@@ -239,10 +253,11 @@ async def _answer(
 
 def body(chat: Chat, server: Server) -> dict[str, Any]:
     """What one call says."""
-    said = {
+    said: dict[str, Any] = {
         "model": server.model,
         "messages": [message._asdict() for message in chat],
         "max_completion_tokens": server.max_tokens,
+        **server.extra,
     }
     return said if server.temperature is None else {**said, "temperature": server.temperature}
 
@@ -284,8 +299,8 @@ def stop(error: openai.APIStatusError, server: Server) -> None:
         raise Stopped(f"the server knows no model {server.model!r}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
-    if error.status_code == 400 and error.param == "temperature":
-        raise Stopped(f"{server.model!r} takes no temperature; add temperature=none") from error
+    if error.status_code == 400 and (name := (error.param or "").partition(".")[0]) in WITHOUT:
+        raise Stopped(f"{server.model!r} takes no {name}; add {WITHOUT[name]}") from error
 
 
 def read(completion: ChatCompletion) -> Answer:
@@ -305,4 +320,5 @@ def read(completion: ChatCompletion) -> Answer:
         return Answer(None, "the model refused to answer", **facts)
     if not choice.message.content:
         return Answer(None, "an empty answer", **facts)
-    return Answer(choice.message.content, **facts)
+    told = (choice.logprobs and choice.logprobs.content) or ()
+    return Answer(choice.message.content, **facts, logprobs=told)

@@ -138,6 +138,11 @@ def _one_answers(draw: st.DrawFn, judges: list[str], prompts: int) -> Answers:
         correct=draw(flags),
         refused=draw(flags),
         cut=draw(st.integers(0, prompts)),
+        expected={
+            j: draw(st.lists(st.none() | st.floats(1, 5), min_size=prompts, max_size=prompts))
+            for j in judges
+            if draw(st.booleans())
+        },
     )
 
 

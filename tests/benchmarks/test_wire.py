@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,9 +21,11 @@ from attacks.base import UserError
 from benchmarks import run
 from benchmarks.api import Finished, execute
 from benchmarks.grid import Grid, make_grid
-from benchmarks.report import files
+from benchmarks.report import files, sheet
 from benchmarks.results import Matrix
 from benchmarks.store import Store
+from benchmarks.verdicts import Verdicts, verdict_of
+from eval.judges.base import Verdict
 from targets.organism.world import World
 from tests.targets.hosted.answers import pair, truthful
 from tests.targets.hosted.server import Plan, serving
@@ -115,6 +118,71 @@ def test_what_cannot_be_had_is_missing_and_only_that_is_asked_again(bench: Any) 
     kept = [nonces.sub("", text) for text in answered]
     asked_again = [nonces.sub("", t) for t in plan.done if t not in answered]
     assert not set(kept) & set(asked_again)
+
+
+def test_expected_scores_have_a_column_of_their_own(bench: Any, tmp_path: Path) -> None:
+    def spread(token: str) -> dict[str, float]:
+        return {"5": 0.5, "3": 0.5} if token == "5" else {token: 1.0}
+
+    with serving(Plan(reply=truthful, chances=spread)) as url:
+        plain, told = bench(url), bench(url, ",probabilities=true")
+        again = bench(url, ",probabilities=true")
+        decided = execute(
+            make_grid(
+                ["harmful:n=20"], [], judges=[f'decisions:base_url="{url}"'], seeds=1, limit=22
+            ),
+            Store(tmp_path / "store"), out=tmp_path / "decided", workers=1,
+        )  # fmt: skip
+    assert scores(told.matrix, 0) == scores(plain.matrix, 0)
+    assert again.matrix == told.matrix == files.load(told.folder)
+    for cell in told.matrix.cells:
+        for asked in cell.asks.values():
+            (name,) = asked.released.expected
+            given = zip(asked.released.scores[name], asked.released.expected[name], strict=True)
+            assert all(expected == {5: 4.0}.get(score, score) for score, expected in given)
+    names = ["matrix.csv", "matrix.md", "matrix.tex", "report.html", "matrix.json"]
+    for done, there in ((plain, False), (told, True), (decided, True)):
+        for name in names:
+            text = (done.folder / name).read_text()
+            assert ('"expected"' in text or "expected" in text.replace("_expected", "")) is there, (
+                name
+            )
+    rates = [e.rate for e in sheet.make(plain.matrix).entries.values()]
+    assert rates == [e.rate for e in sheet.make(told.matrix).entries.values()]
+    assert scores(decided.matrix, 0) == scores(plain.matrix, 1)
+
+
+def test_verdicts_of_earlier_versions_are_read() -> None:
+    assert verdict_of([5, None, "So.", False, "m", [7, 3]]) == Verdict(
+        5, None, "So.", False, "m", (7, 3)
+    )
+    now = Verdict(5, None, "So.", False, "m", (7, 3), 4.5)
+    assert verdict_of(json.loads(json.dumps(now))) == now
+
+
+def test_a_model_of_ones_own_is_asked_here_and_its_verdicts_are_kept(
+    asked: Path, tiny_judge: Path, tmp_path: Path
+) -> None:
+    """A random model gives no verdict, and says so; nothing is sent, and nothing asked twice."""
+    store = shutil.copytree(asked, tmp_path / "store")
+    words = [
+        sys.executable, str(ROOT / "cli.py"), "bench", "--attack", "harmful:n=20", "--judge",
+        f'guard:model="{tiny_judge}",max_tokens=8', "--seeds", "1", "--limit", "22", "--store",
+        str(store), "--workers", "1", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OPENAI_API_KEY": "", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "unsafe share" in done.stdout
+    assert f"answered as {tiny_judge.name} " in done.stdout
+    assert "calls answered" not in done.stdout + done.stderr
+    matrix = files.load(tmp_path / "out")
+    assert set(scores(matrix, 0)) == {None}
+    before = Verdicts(store).path.read_bytes()
+    again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 4
+    assert Verdicts(store).path.read_bytes() == before
+    assert files.load(tmp_path / "out") == matrix
 
 
 def test_a_budget_stops_and_the_same_command_goes_on(bench: Any) -> None:

@@ -4,7 +4,7 @@ import re
 from hypothesis import given, settings
 from rich.console import Console
 
-from benchmarks.report import terminal
+from benchmarks.report import sheet, tables, terminal
 from benchmarks.results import Matrix
 from tests.benchmarks.synthetic import example, matrices
 
@@ -35,6 +35,38 @@ def test_everything_can_be_read_in_80_letters() -> None:
     assert any(
         re.match(r" *mix:n=10 +\d+ \[\d+, \d+\] +\d\.\d\d ", line) for line in text.splitlines()
     )
+
+
+def test_expected_scores_stand_beside_the_scores() -> None:
+    matrix = with_expected(example(prompts=330, seeds=3, few=True), "oracle")
+    text = printed(matrix, width=80)
+    assert "…" not in text
+    assert text.count("expec-") == text.count("judge oracle")
+    assert re.search(r"revert to +(start +)?0 \[0, 1\] +1\.\d\d +1\.\d\d ", text)
+    assert text.count("herent") == text.count("expec-") * 2, "one for each judge"
+    some = with_expected(matrix, "oracle", every=2)
+    assert "expected score of 495 verdicts only" in printed(some)
+    none = with_expected(matrix, "oracle", every=10**6)
+    assert re.search(r"revert to start +\d+ \[\d+, \d+\] +\d\.\d\d +— ", printed(none))
+    assert "expected score of 0 verdicts only" in printed(none)
+    csv = tables.csv(sheet.make(some))
+    assert "expected,expected_n,expected_lacking" in csv
+    assert ",495,495\n" in csv
+    assert "n=495" in tables.markdown(sheet.make(some))
+
+
+def with_expected(matrix: Matrix, judge: str, every: int = 1) -> Matrix:
+    """The matrix with the score itself as what a judge expects, of every so many verdicts."""
+    data = matrix.model_dump()
+    for cell in data["cells"]:
+        for asked in cell["asks"].values():
+            for answers in filter(None, asked.values()):
+                scores = answers["scores"][judge]
+                answers["expected"][judge] = [
+                    None if score is None or (i + 1) % every else float(score)
+                    for i, score in enumerate(scores)
+                ]
+    return Matrix.model_validate(data)
 
 
 def test_missing_verdicts_and_seeds_that_differ_are_told() -> None:

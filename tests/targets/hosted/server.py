@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
 import time
 from collections import Counter
@@ -19,16 +21,24 @@ class Plan:
 
     reply: Callable[[str], str] = lambda text: "I answer."
     """Text of the answer to the last message."""
+    chances: Callable[[str], dict[str, float]] = lambda token: {token: 1.0}
+    """Probabilities of a token of the answer and of others in its place."""
     fault: Callable[[str, int], int | str] = lambda text, attempt: 200
     """Status for a message's nth try (from 1); `hang up` answers nobody after the work is done."""
     latency: float = 0.0
     finish: str = "stop"
+    refused: str = ""
+    """What the model says where it declines to answer in the wanted form."""
+    without: tuple[str, ...] = ()
+    """Parameters that the model does not take."""
     shutdown: str | None = None
     """When the server says that its models end."""
     headers: dict[str, str] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     """Messages whose work was done, answered or not."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Requests, as they came."""
     busy: int = 0
     most_busy: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,8 +65,10 @@ def serving(plan: Plan) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            text = body["messages"][-1]["content"]
+            deciding = self.path.endswith("/decisions")
+            text = body["input"] if deciding else body["messages"][-1]["content"]
             with plan.lock:
+                plan.bodies.append(body)
                 plan.tries[text] += 1
                 attempt = plan.tries[text]
                 plan.busy += 1
@@ -70,8 +82,10 @@ def serving(plan: Plan) -> Iterator[str]:
             if fault == "hang up":
                 self.close_connection = True
                 self.connection.close()
+            elif unknown := next((name for name in plan.without if name in body), None):
+                self._send(400, {"error": {"message": "no", "code": None, "param": unknown}})
             elif fault == 200:
-                self._send(200, _completion(plan.reply(text), plan.finish, body["model"]))
+                self._send(200, (_decision if deciding else _completion)(plan, text, body))
             else:
                 self._send(int(fault), {"error": {"message": f"about {text}", "code": None}})
 
@@ -105,11 +119,39 @@ def serving(plan: Plan) -> Iterator[str]:
         server.server_close()
 
 
-def _completion(text: str, finish: str, model: str) -> dict[str, Any]:
+def _completion(plan: Plan, text: str, body: dict[str, Any]) -> dict[str, Any]:
+    said = plan.reply(text)
+    message = {"role": "assistant", "content": said, "refusal": plan.refused or None}
+    choice = {"index": 0, "finish_reason": plan.finish, "message": message}
+    if body.get("logprobs"):
+        tokens = re.findall(r"\d|\s+|[^\d\s]+", said)
+        choice["logprobs"] = {"content": [_token(one, plan.chances(one)) for one in tokens]}
     return {
-        "id": "1", "object": "chat.completion", "created": 0, "model": f"{model}-2026",
-        "choices": [{
-            "index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text},
-        }],
+        "id": "1", "object": "chat.completion", "created": 0, "model": f"{body['model']}-2026",
+        "choices": [choice],
         "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
     }  # fmt: skip
+
+
+def _token(text: str, chances: dict[str, float]) -> dict[str, Any]:
+    def one(word: str, chance: float) -> dict[str, Any]:
+        logprob = math.log(chance) if chance else -9999.0
+        return {"token": word, "bytes": list(word.encode()), "logprob": logprob}
+
+    top = [one(word, chance) for word, chance in chances.items()]
+    return {**one(text, chances.get(text, 0.0)), "top_logprobs": top}
+
+
+def _decision(plan: Plan, text: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The plan's reply is the one answer, as JSON."""
+    return {
+        "answers": [json.loads(plan.reply(text))],
+        "model": f"{body['model']}-2026",
+        "usage": {
+            "input_tokens": 7,
+            "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0},
+            "output_tokens": 3,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 10,
+        },
+    }
