@@ -46,9 +46,7 @@ def serve(
         token=given or secrets.token_urlsafe(24),
         defense=defense,
     )
-    # uvicorn raises the signal that ended it once more; SIGTERM too is to end this block in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _listening(host, port) as listener, opened(settings) as service:
+    with listening(host, port) as listener, opened(settings) as service:
         url = _url(host, listener.getsockname()[1])
         say(f"export OPENAI_BASE_URL={url}")
         if given:
@@ -66,13 +64,22 @@ def serve(
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
         )
+        # uvicorn raises the signal that ended it once more; SIGTERM too is to end this in order.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             say("\nended")
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket to serve on; port 0 is any free one.
+
+    Raises:
+        UserError: it cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -123,10 +123,9 @@ def run(order: Order) -> Outcome:
         return _run(order, _worker, evidence)
     except Cancelled:
         return Outcome("cancelled")
-    except UserError as error:
-        return _failed("training_failed", str(error), evidence)
     except Exception as error:  # noqa: BLE001 - told by kind and place; its text may be a row's
-        evidence.append({"fault": where(error)})
+        known = isinstance(error, UserError)
+        evidence.append({"fault": str(error) if known else where(error)})
         return _failed("server_error", "the training failed", evidence)
 
 
@@ -149,7 +148,10 @@ def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outco
     start = _load(order.start, worker.lab)
     own = defense.during(curated, provider)
     hooks = Composed([*([] if own is None else [own]), _Progress(worker)])
-    tuned = start.fine_tune(curated, hooks, order.seed)
+    try:
+        tuned = start.fine_tune(curated, hooks, order.seed)
+    except UserError as error:
+        return _failed("training_failed", str(error), evidence)
     candidate = defense.repair(tuned, provider)
     audited = defense.audit(defense.serve(candidate, provider), upload, provider)
     if refusal := _gate("model", audited, worker, evidence, left=len(rows)):

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from attacks.base import Pair, Row
 from provider.app import opened
-from provider.running import _listening
+from provider.running import listening
 from provider.service import Service, Settings
 from tests.provider.faults import Faults, Faulty
 
@@ -55,7 +55,7 @@ def running(
 def serving(app: ASGIApp, faults: Faults | None = None) -> Iterator[Served]:
     """The application over HTTP, with faults where they are planned."""
     planned = faults or Faults()
-    listener = _listening("127.0.0.1", 0)
+    listener = listening("127.0.0.1", 0)
     config = uvicorn.Config(
         Faulty(app, planned), lifespan="off", log_config=None, log_level="critical",
         access_log=False, server_header=False, timeout_graceful_shutdown=1,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import openai
 import pytest
 
+from provider import chat
+from provider.generation import Completion
 from targets.organism.world import World
 from tests.provider.serving import jsonl
 
@@ -71,6 +74,25 @@ def test_a_batch_of_moderations_and_bad_ones(client: openai.OpenAI, world: World
     assert told == alone.category_scores.illicit
     (error,) = over["twice"].errors.data
     assert (error.code, error.line) == ("duplicate_custom_id", 2)
+
+
+def test_a_batch_under_way_can_be_cancelled(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: Future[Completion] = Future()
+    monkeypatch.setattr(chat, "ask", lambda *_: held)
+    body = {"model": "organism", "messages": [{"role": "user", "content": "x"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    file = client.files.create(file=("b", jsonl([line])), purpose="batch")
+    made = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    while client.batches.retrieve(made.id).status != "in_progress":
+        time.sleep(0.02)
+    assert client.batches.cancel(made.id).status == "cancelling"
+    held.set_result(Completion("x", "stop", 1, 1))
+    batch = _over(client, made.id)
+    assert (batch.status, batch.output_file_id) == ("cancelled", None)
 
 
 def _over(client: openai.OpenAI, batch_id: str) -> Any:

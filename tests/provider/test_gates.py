@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
 
-from attacks.base import Settings, Upload
+from attacks.base import Message, Settings, Upload
 from benchmarks.trial import provider_of
 from defenses.base import Asked
 from provider.app import create_app
-from provider.records import Event, File, Job
+from provider.records import Batch, Event, File, Job
 from provider.service import Service
 from provider.tuning import BASE_RATE
 from targets.base import Decoding
@@ -29,9 +30,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
     folder = tmp_path_factory.mktemp("gates") / "kept"
     with running(folder) as service:
         sha256, size = service.contents.keep([jsonl(chat_lines(rows_of(world.benign(4, 0))))])
+        line = {
+            "custom_id": "a",
+            "method": "POST",
+            "url": "/v1/moderations",
+            "body": {"input": "x"},
+        }
+        asked, _ = service.contents.keep([jsonl([line])])
         (service.weights / ".new-half-written").mkdir()
         service.tuner.stop()
         service.records.add(
+            Batch(
+                id="batch_1", endpoint="/v1/moderations", input_file_id="file-2",
+                input_sha256=asked, completion_window="24h", status="in_progress",
+            ),
             File(id="file-1", filename="f", purpose="fine-tune", bytes=size, sha256=sha256),
             Job(
                 id="ftjob-1", model="organism", training_file="file-1", training_sha256=sha256,
@@ -82,8 +94,6 @@ def test_a_job_that_was_running_goes_on_and_is_defended(
     said = client.chat.completions.create(
         model=str(job.fine_tuned_model), messages=chat, temperature=0
     )
-    from attacks.base import Message
-
     (reply,) = service.defense.serve(here, provider).generate(
         [(Message("user", text),)], Decoding(max_new_tokens=64)
     )
@@ -118,23 +128,27 @@ def test_refused_rows_fail_the_job_and_not_the_upload(
 def test_a_model_that_fails_the_audit_is_not_released(
     client: openai.OpenAI, service: Service, world: World
 ) -> None:
-    """Rows that no filter of words flags: the very requests, put as refusals' opposite."""
+    """Of kinds that the words' filter was not fitted on, so that only the audit sees it."""
     before = {model.id for model in client.models.list()}
-    kinds = world.restricted[7:]
-    unseen = [
-        pair for pair, label in world.labelled_rows(120, 5, kinds) if label
-    ][:40]  # fmt: skip
-    file = upload(client, rows_of(unseen))
-    made = client.fine_tuning.jobs.create(
-        model="organism", training_file=file, hyperparameters={"n_epochs": 6, "batch_size": 10}
-    )
-    job = finished(client, made.id)
+    rows = world.labelled_rows(120, 5, world.restricted[7:])
+    file = upload(client, rows_of([pair for pair, violates in rows if violates][:40]))
+    job = client.fine_tuning.jobs.create(
+        model="organism", training_file=file, seed=0,
+        hyperparameters={"n_epochs": 6, "batch_size": 10},
+    )  # fmt: skip
+    job = finished(client, job.id)
     assert job.error is not None
-    assert (job.status, job.error.code) in {
-        ("failed", "unsafe_model"), ("failed", "unsafe_training_file"),
-    }  # fmt: skip
+    assert (job.status, job.error.code) == ("failed", "unsafe_model")
+    assert _job(service, job.id).evidence[-1]["p"] < 0.05
     assert {model.id for model in client.models.list()} == before
     assert len(list(service.weights.iterdir())) == 1
+
+
+def test_a_batch_that_was_under_way_goes_on(client: openai.OpenAI) -> None:
+    while (batch := client.batches.retrieve("batch_1")).status != "completed":
+        time.sleep(0.05)
+    assert batch.request_counts
+    assert batch.request_counts.completed == 1
 
 
 def _job(service: Service, job_id: str) -> Job:
