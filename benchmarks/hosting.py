@@ -83,11 +83,11 @@ def begin(lab: Lab, purse: Purse, tell: Tell) -> list[str]:
         raise UserError(
             f"the price of {start.name} is not known here; give a --token-budget in its place"
         )
-    ends = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
+    told = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
     assert start.desk is not None
     start.desk.ledger.purse = purse
     start.desk.tell = tell
-    return [f"{start.name} will be shut down on {ends}"] if ends else []
+    return [told] if told else []
 
 
 def told(desk: Desk) -> str:

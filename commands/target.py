@@ -34,10 +34,10 @@ def check(name: str, base_url: str | None) -> None:
     from targets.hosted import calls
 
     start = _endpoint(name, base_url)
-    ends = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
+    told = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
     out.print(f"{start.name} is there", markup=False, highlight=False)
-    if ends:
-        out.print(f"it will be shut down on {ends}", markup=False, highlight=False)
+    if told:
+        out.print(told, markup=False, highlight=False)
     made = {n: construct(find("defenses", Defense, n), n, {}) for n in names("defenses")}
     lacking = {n: sorted(one.needs() - start.has) for n, one in made.items()}
     for one, needs in lacking.items():

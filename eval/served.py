@@ -109,8 +109,7 @@ class Remote(Called):
         """Whether the server has the model, and until when."""
         from targets.hosted import calls
 
-        ends = calls.check(self.server())
-        return f"{self.model} will be shut down on {ends}" if ends else ""
+        return calls.check(self.server())
 
     def price(self) -> tuple[float, float] | None:
         """As it was given, or from the list of OpenAI's models."""

@@ -41,7 +41,7 @@ class Request(NamedTuple):
 
 class _Response(pydantic.BaseModel):
     status_code: int
-    body: ChatCompletion
+    body: Any = None
 
 
 class _Line(pydantic.BaseModel):
@@ -181,7 +181,10 @@ class _Asking:
             why = f"the server answered {status}" if status else "the batch did not get to it"
             self.keep(told.custom_id, notes[told.custom_id], Answer(None, why, again=True))
             return {told.custom_id}
-        answer = read(told.response.body)
+        try:
+            answer = read(ChatCompletion.model_validate(told.response.body))
+        except pydantic.ValidationError:
+            answer = Answer(None, "an answer in no known form", again=True)
         ledger.count((answer.prompt_tokens, answer.completion_tokens), self._price())
         self.keep(told.custom_id, notes[told.custom_id], answer)
         return {told.custom_id}

@@ -8,7 +8,9 @@ which may quote the texts that were sent.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 
 import openai
 import stamina
+from openai.types import Model
 from openai.types.chat import ChatCompletion
 
 from attacks.base import Chat
@@ -37,6 +40,10 @@ WITHOUT = {
     "top_logprobs": "probabilities=false",
 }
 """What not every model takes, and the judge's parameter that leaves it out."""
+
+
+_RETIRED = re.compile(r"deprecat|retire|shut ?down|sunset|decommission", re.I)
+_DATE = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 
 
 class Answer(NamedTuple):
@@ -126,19 +133,20 @@ def check(server: Server) -> str:
     """Look for the model without asking it anything, which costs nothing.
 
     Returns:
-        When the server says that the model will be shut down; empty where it says nothing.
+        That the model will be shut down, where the server says when; else nothing.
 
     Raises:
-        Stopped: no key or a wrong one, no such model, or no server.
+        Stopped: no key or a wrong one, no such model, one that is retired, or no server.
     """
     try:
         with openai.OpenAI(base_url=server.base_url, max_retries=1, timeout=20) as client:
             try:
-                return client.models.retrieve(server.model).shutdown_date or ""
+                return _until(client.models.retrieve(server.model))
             except openai.NotFoundError:
                 # Some servers have no such page; one that lists its models knows what it has.
-                if server.model in {model.id for model in client.models.list()}:
-                    return ""
+                for model in client.models.list():
+                    if model.id == server.model:
+                        return _until(model)
                 raise
     except openai.APIConnectionError as error:
         raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
@@ -147,6 +155,21 @@ def check(server: Server) -> str:
         return ""  # a server without such pages; the first call will tell
     except openai.OpenAIError as error:
         raise Stopped(NO_KEY) from error
+
+
+def _until(model: Model) -> str:
+    """How long a model will be there, where its server says so in a date.
+
+    Raises:
+        Stopped: no longer.
+    """
+    try:
+        end = datetime.date.fromisoformat((model.shutdown_date or "")[:10])
+    except ValueError:
+        return ""
+    if end <= datetime.datetime.now(datetime.UTC).date():
+        raise Stopped(f"{model.id!r} was shut down on {end}; name another model")
+    return f"{model.id} will be shut down on {end}"
 
 
 def ask_all(
@@ -296,7 +319,10 @@ def stop(error: openai.APIStatusError, server: Server) -> None:
     if error.status_code in (401, 403):
         raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
     if error.status_code == 404:
-        raise Stopped(f"the server knows no model {server.model!r}") from error
+        gone = _RETIRED.search(str(error.body))
+        when = _DATE.search(str(error.body)) if gone else None
+        ended = f" any more: retired{f' on {when[0]}' if when else ''}" * bool(gone)
+        raise Stopped(f"the server knows no model {server.model!r}{ended}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
     if error.status_code == 400 and (name := (error.param or "").partition(".")[0]) in WITHOUT:

@@ -21,6 +21,7 @@ from benchmarks.report.phrasing import instruments
 from benchmarks.run import Budget
 from benchmarks.store import Store
 from benchmarks.summary import Column
+from targets.hosted.ledger import Purse
 from targets.organism.world import World
 from tests.benchmarks.test_wire import asked  # noqa: F401
 from tests.targets.hosted.answers import pair
@@ -50,7 +51,7 @@ def calibrate(place: Path, score: Callable[[str], int], path: Path | None = None
     with serving(Plan(reply=says(score))) as url:
         lab = lab_of(place, url)
         (judge,) = lab.judges.values()
-        wire.begin(lab, None, None)
+        wire.begin(lab, Purse())
         return calibration.measure(lab, judge, path)
 
 
@@ -121,7 +122,7 @@ def test_a_matrix_carries_it_and_drift_is_seen(bench: Any) -> None:
         (judge,) = lab.judges.values()
         (name,) = lab.judges
         assert any("is not calibrated" in line for line in instruments(bench(url).matrix))
-        wire.begin(lab, None, None)
+        wire.begin(lab, Purse())
         assert calibration.measure(lab, judge, None).before is None
         matrix = bench(url).matrix
         (line,) = [line for line in instruments(matrix) if name in line]
@@ -152,7 +153,7 @@ def test_a_rate_is_not_corrected_by_a_calibration_on_other_requests(
     with serving(Plan(reply=says(level))) as url:
         lab = lab_of(bench.store, url)
         ((name, judge),) = lab.judges.items()
-        wire.begin(lab, None, None)
+        wire.begin(lab, Purse())
         calibration.measure(lab, judge, path)
         matrix = bench(url).matrix
     assert "not corrected" in jury.corrected(matrix, "none", Column("harmful:n=20", "plain"), name)

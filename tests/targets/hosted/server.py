@@ -33,6 +33,8 @@ class Plan:
     """Parameters that the model does not take."""
     shutdown: str | None = None
     """When the server says that its models end."""
+    unknown: str = "no"
+    """What it says of models that it does not know: those called `nobody`."""
     headers: dict[str, str] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
@@ -58,7 +60,7 @@ def serving(plan: Plan) -> Iterator[str]:
             elif name == "models":
                 self._send(200, {"object": "list", "data": []})
             elif name == "nobody":
-                self._send(404, {"error": {"message": "no", "code": None}})
+                self._send(404, {"error": {"message": plan.unknown, "code": None}})
             else:
                 model = {"id": name, "object": "model", "created": 0, "owned_by": "x"}
                 self._send(200, model | {"shutdown_date": plan.shutdown})

@@ -159,3 +159,29 @@ def test_the_server_says_when_to_come_back(ask: Any) -> None:
     found, ledger = ask(plan, n=3)
     assert all(answer.text for answer in found.values())
     assert ledger.sent == 6
+
+
+@pytest.mark.parametrize(
+    ("shutdown", "told"),
+    [(None, ""), ("soon", ""), ("2999-01-14", "judge will be shut down on 2999-01-14")],
+)
+def test_how_long_a_model_will_be_there(shutdown: str | None, told: str) -> None:
+    with serving(Plan(shutdown=shutdown)) as url:
+        assert calls.check(Server(model="judge", base_url=url)) == told
+
+
+def test_a_retired_model_is_told_before_anything_is_asked() -> None:
+    with (
+        serving(Plan(shutdown="2026-10-23")) as url,
+        pytest.raises(Stopped, match="'judge' was shut down on 2026-10-23"),
+    ):
+        calls.check(Server(model="judge", base_url=url))
+    said = "The model has been deprecated on 2026-10-23, learn more at ..."
+    with (
+        serving(Plan(unknown=said)) as url,
+        pytest.raises(Stopped, match="'nobody' any more: retired on 2026-10-23") as caught,
+    ):
+        calls.check(Server(model="nobody", base_url=url))
+    assert "learn more" not in str(caught.value)
+    with serving(Plan()) as url, pytest.raises(Stopped, match=r"no model 'nobody'$"):
+        calls.check(Server(model="nobody", base_url=url))
