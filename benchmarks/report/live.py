@@ -17,6 +17,10 @@ from eval import metrics
 if TYPE_CHECKING:
     from targets.hosted.desk import Event
 
+_CELLS = "cells"
+_SHORT = 14
+"""Letters of a job's name: its kind, and enough to tell jobs apart; the first line has all."""
+
 
 class Live:
     """Progress on standard error; a context manager."""
@@ -35,7 +39,7 @@ class Live:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task("cells", total=len(grid.cells()))
+        self.task = self.progress.add_task(_CELLS, total=len(grid.cells()))
 
     def __enter__(self) -> Callable[[CellResult], None]:
         self.progress.start()
@@ -59,10 +63,11 @@ class Live:
 
     def tell(self, event: Event) -> None:
         """Say what happens on a server; a loss stands until the next one comes."""
-        if event.passing:
-            self.progress.update(self.task, description=f"{event.where[:14]} {event.message[:50]}")
-        else:
-            line = f"{event.where}: {event.message}"
+        where = event.where[:_SHORT]
+        passing = f"{where} {event.message[:50]}" if event.passing else _CELLS
+        self.progress.update(self.task, description=passing)
+        if not event.passing:
+            line = f"{where}: {event.message}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, row: list[CellResult]) -> str:
