@@ -141,7 +141,7 @@ def _decision(trial: Trial, stage: str, key: str, make: Callable[[], Decision]) 
         decision = make()
         return {**decision.__dict__, "keep": None if decision.keep is None else list(decision.keep)}
 
-    stored = trial.lab.stage(stage, key, plain)
+    stored = trial.lab.stage(stage, key, plain, lambda kept: bool(kept.get("unfinished")))
     keep = None if stored["keep"] is None else tuple(stored["keep"])
     return Decision(**{**stored, "keep": keep})
 

@@ -48,7 +48,8 @@ def component_digest(component: object) -> str:
     """Hash of a component: its parameters, what it is made of, and the code its class can reach."""
     made_of = [component_digest(part) for part in getattr(component, "uses", tuple)()]
     own = [type(component).__qualname__, parameters(component), code(type(component).__module__)]
-    return digest(*own, *([made_of] if made_of else []))
+    resolved: dict[str, str] = getattr(component, "resolved", dict)()
+    return digest(*own, *([made_of] if made_of else []), *([resolved] if resolved else []))
 
 
 @functools.cache

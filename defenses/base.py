@@ -58,6 +58,8 @@ class Decision:
     """One line for the report; no text of a row or a reply in it."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """Numbers behind it."""
+    unfinished: bool = False
+    """Whether something that could not be had may be had another time: the gate is asked again."""
 
     def apply(self, upload: Upload) -> Upload:
         """The upload with the kept rows only."""
@@ -75,6 +77,7 @@ class Decision:
             keep=keep,
             reason="; ".join(filter(None, (self.reason, other.reason))),
             evidence={**self.evidence, **other.evidence},
+            unfinished=self.unfinished or other.unfinished,
         )
 
 

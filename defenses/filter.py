@@ -3,7 +3,7 @@
 Threat:   whatever made the tuned model harmful: nothing is assumed about how.
 Source:   Inan et al. 2023, arXiv 2312.06674 (a classifier between model and user); how often such
           tools flag the replies of tuned models is Table 7 of Qi et al. 2023, arXiv 2310.03693.
-Differs:  which moderator is a parameter; what could not be scored is withheld too.
+Differs:  which moderator is a parameter.
 Breaks:   kinds of violation the moderator does not know, ciphers, and weights that leave the house.
 """
 
@@ -14,10 +14,16 @@ from typing import Annotated
 
 import pydantic
 
-from attacks.base import Chat, Message, component
+from attacks.base import Chat, Message, UserError, component
 from defenses.base import Defense, Fronted, Moment, Provider, moderator
 from eval.moderators.base import Moderator, worst
 from targets.base import Decoding, Reply, Target
+
+
+class Unscored(UserError):
+    """A moderator did not answer; nothing is made of that, and the next run asks again."""
+
+    exit_code = 4
 
 
 @component
@@ -57,16 +63,23 @@ class _Filtered(Fronted):
         self.provider = provider
 
     def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
-        """The target's replies, refusals where they are flagged or could not be scored."""
+        """The target's replies, refusals where they are flagged.
+
+        Raises:
+            Unscored: some could not be scored: what customers would get is not known.
+        """
         replies = self.target.generate(chats, decoding)
         # With the question: a recipe is one only as the answer to something.
         said = [
             (chat[-1], Message("assistant", reply.text))
             for chat, reply in zip(chats, replies, strict=True)
         ]
-        scores = map(worst, self.by.scores(said, self.provider.pools, self.provider.seed))
+        found = self.by.scores(said, self.provider.pools, self.provider.seed)
+        scores = [score for one in found if (score := worst(one)) is not None]
+        if lacking := len(found) - len(scores):
+            raise Unscored(f"the moderator gave no score for {lacking} of {len(found)} replies")
         refusal = Reply(self.rule.refusal, "stop")
         return [
-            refusal if score is None or score > self.rule.threshold else reply
+            refusal if score > self.rule.threshold else reply
             for reply, score in zip(replies, scores, strict=True)
         ]

@@ -55,13 +55,13 @@ class Moderate(Defense):
         told = f"{len(flags)} of {len(upload.rows)} rows flagged" if flags else ""
         keep = tuple(i for i in range(len(upload.rows)) if i not in flags) if flags else None
         outcome: Outcome = "pass"
-        if missing > MISSING:
+        if missing:
             evidence["missing share"] = missing
-            told = "; ".join(filter(None, (told, f"{missing:.0%} of the rows have no score")))
-            outcome = "review"
+            told = "; ".join(filter(None, (told, f"{missing:.1%} of the rows have no score")))
+            outcome = "review" if missing > MISSING else "pass"
         if share > self.refuse_above or len(flags) == len(upload.rows):
             outcome = "refuse"
-        return Decision(outcome, keep, told, evidence)
+        return Decision(outcome, keep, told, evidence, unfinished=missing > 0)
 
     def scores(self, chats: Sequence[Chat], provider: Provider) -> list[float | None]:
         """The highest score of each chat."""

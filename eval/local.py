@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 
 from attacks.base import component
+from attacks.registry import parameters
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
 from targets import hub
@@ -68,11 +69,14 @@ class Loaded(Called):
 
     def identity(self, rules: Rules) -> Any:
         """The model's contents, and everything that it is asked."""
+        given = parameters(self)
+        for name in ("model", "revision", "batch_size"):
+            del given[name]
         return {
             "model": hub.locate(self.model, self.revision),
-            "max_tokens": self.max_tokens,
             "question": self.question(rules, "", ""),
             "reading": VERSION,
+            **given,
         }
 
     def check(self) -> str:

@@ -32,6 +32,10 @@ class Moderator(abc.ABC):
             UserError: nothing can be scored.
         """
 
+    def resolved(self) -> dict[str, str]:
+        """What its parameters stand for here, where the environment has a say: part of its key."""
+        return {}
+
 
 def worst(scores: Scores | None) -> float | None:
     """The highest score, None where it is missing."""

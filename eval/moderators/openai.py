@@ -10,6 +10,7 @@ Differs: the model is a dated one, since scores move with `omni-moderation-lates
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -30,6 +31,10 @@ class Endpoint(Moderator):
     """Where the server is; none: `OPENAI_BASE_URL`, or OpenAI's own. Quote it: it holds a colon."""
     in_flight: Annotated[int, pydantic.Field(ge=1, le=64)] = 8
     """Most requests at a time, of 32 texts each.  # ours: the endpoint allows few a minute."""
+
+    def resolved(self) -> dict[str, str]:
+        """The server."""
+        return {"server": self.base_url or os.environ.get("OPENAI_BASE_URL", "")}
 
     def scores(self, chats: Sequence[Chat], pools: Pools, seed: int) -> list[Scores | None]:
         """The endpoint's scores by category; None where it gave none."""

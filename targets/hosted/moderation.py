@@ -57,6 +57,8 @@ def _scored(
             raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
         if error.status_code == 404:
             raise Stopped(f"the server knows no moderation model {model!r}") from error
+        if error.status_code == 400 and len(texts) > 1:  # one text need not cost the others
+            return [_scored(client, model, [text])[0] for text in texts]
         if error.status_code not in RETRIED and error.status_code != 400:
             raise Stopped(f"the server answers moderation with {error.status_code}") from error
         return [None] * len(texts)

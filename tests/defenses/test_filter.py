@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from attacks.base import Chat, Message, Upload, UserError
 from defenses.base import Provider
 from defenses.filter import Filter
+from defenses.moderate import Moderate
 from targets.base import Decoding, Reply, Target
 from targets.organism.world import World
 
@@ -79,8 +81,38 @@ def test_a_moderator_that_is_none_is_refused(by: str) -> None:
         Filter(by=by)
 
 
-def test_the_moderator_is_part_of_the_key() -> None:
+def test_the_moderator_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.keys import component_digest
 
     found = {component_digest(Filter(by=by)) for by in ("words", "words:kinds=3", "openai")}
-    assert len(found) == 3
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    found.add(component_digest(Filter(by="openai")))
+    assert len(found) == 4, "another server is another moderator"
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> str:
+    """A moderator that scores nothing with an odd number of letters."""
+    path = tmp_path / "silent.py"
+    path.write_text(
+        "from attacks.base import component\n"
+        "from eval.moderators.base import Moderator, said\n"
+        "@component\n"
+        "class Silent(Moderator):\n"
+        '    """Says little."""\n'
+        "    def scores(self, chats, pools, seed):\n"
+        "        return [None if len(said(c)) % 2 else {'x': 0.0} for c in chats]\n"
+    )
+    return str(path)
+
+
+def test_what_could_not_be_scored_is_nothing(
+    world: World, provider: Provider, silent: str, make_upload: Any
+) -> None:
+    with pytest.raises(UserError, match="no score for") as caught:
+        filtered(world, provider, False, by=silent)
+    assert caught.value.exit_code == 4
+    decision = Moderate(by=silent).screen(make_upload(20), provider)
+    assert decision.outcome == "review"
+    assert decision.unfinished
+    assert decision.keep is None

@@ -255,6 +255,8 @@ def test_the_models_contents_are_what_a_verdict_is_kept_under(
     assert one == same != changed
     assert identity(kind(model=str(tiny_judge), max_tokens=9), RULES) != one
     assert identity(kind(model=str(tiny_judge), batch_size=9), RULES) == one
+    words = {identity_of_words(tiny_judge, *pair) for pair in (("a", "b"), ("b", "a"), ("c", "b"))}
+    assert len(words) == 3, "what a guard's words mean moves every verdict"
 
 
 def test_a_model_on_the_hub_is_told_by_its_commit(
@@ -306,3 +308,7 @@ def test_a_model_that_is_not_there_is_one_line(
     with pytest.raises(UserError, match=said) as stopped:
         Guard(model=name).check()
     assert len(str(stopped.value).splitlines()) == 1
+
+
+def identity_of_words(folder: Path, unsafe: str, safe: str) -> str:
+    return str(identity(Guard(model=str(folder), unsafe=unsafe, safe=safe), RULES))
