@@ -12,8 +12,8 @@ from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
 from benchmarks.trial import Cell, Trial
-from defenses.base import MOMENTS, Decision, Moment
-from targets.base import Target
+from defenses.base import MOMENTS, Decision, Moment, Outcome
+from targets.base import Gone, Target
 
 
 def run_cell(cell: Cell, lab: Lab) -> CellResult:
@@ -22,7 +22,12 @@ def run_cell(cell: Cell, lab: Lab) -> CellResult:
     Raises:
         NotStored: the lab may not make what is missing.
     """
-    return run_trial(Trial.of(cell, lab))
+    try:
+        return run_trial(Trial.of(cell, lab))
+    except Gone:
+        if not lab.may_make:
+            raise
+        return run_trial(Trial.of(cell, lab))  # its record is gone too, so it is tuned again
 
 
 def run_trial(trial: Trial) -> CellResult:
@@ -43,7 +48,7 @@ def run_trial(trial: Trial) -> CellResult:
     curated = trial.defense.curate(passed, trial.provider)
     tuned, refusal = _tune(trial, start, curated)
     if refusal:
-        return _refused(trial, start, upload, screened, refusal)
+        return _refused(trial, start, upload, screened, **refusal)
     candidate = _repair(trial, tuned)
     audited = Decision() if refused else _audit(trial, candidate, upload)
 
@@ -80,11 +85,12 @@ def _result(trial: Trial, released: Model, stopped: Model | None, **facts: Any) 
 
 
 def _refused(
-    trial: Trial, start: Model, upload: Upload, screened: Decision, reason: str
+    trial: Trial, start: Model, upload: Upload, screened: Decision, reason: str, review: bool
 ) -> CellResult:
     """What somebody else's server would not tune: nobody can ask what it would have become."""
     n = len(upload.rows)
-    server = Gate(moment="server", outcome="refuse", reason=reason, kept=n, rows=n, evidence={})
+    outcome: Outcome = "review" if review else "refuse"
+    server = Gate(moment="server", outcome=outcome, reason=reason, kept=n, rows=n, evidence={})
     gates = [*_gates(trial, upload, screened, Decision(), audits=False), server]
     return _result(trial, start, None, gates=gates, reason=f"refused by the server: {reason}")
 
@@ -146,7 +152,7 @@ def _decision(trial: Trial, stage: str, key: str, make: Callable[[], Decision]) 
     return Decision(**{**stored, "keep": keep})
 
 
-def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, str]:
+def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, dict[str, Any]]:
     """The tuned model, and why there is none where whoever tunes refused to."""
     pairs = trial.defense.hooks(upload, trial.provider)
     acting = [component_digest(part) for part, _ in pairs]
@@ -159,7 +165,9 @@ def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, str]:
         return start().fine_tune(upload, hooks, trial.cell.seed)
 
     model, record = trial.lab.model("tune", key, make)
-    return model, record.get("refused", "")
+    if "refused" not in record:
+        return model, {}
+    return model, {"reason": record["refused"], "review": record["review"]}
 
 
 def _repair(trial: Trial, tuned: Model) -> Model:

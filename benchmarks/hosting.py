@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attacks.base import Chat, UserError
 from benchmarks.cell import upload_of
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, hosted_folder
 from benchmarks.trial import Cell, Trial
 from benchmarks.wire import Bill, Tell, models_asked
 from targets.endpoint import Endpoint
+from targets.resolve import resolve
 
 if TYPE_CHECKING:
     from targets.hosted.desk import Desk
@@ -32,37 +35,58 @@ def bills(lab: Lab, missing: dict[Cell, str]) -> list[Bill]:
         return []
     from targets.hosted.jobs import training_tokens
 
-    trials = [Trial.of(cell, lab) for cell, first in missing.items() if first != "judge"]
-    trials = [trial for trial in trials if not trial.lacking()]
+    trials = [(Trial.of(cell, lab), first) for cell, first in missing.items()]
+    trials = [(trial, first) for trial, first in trials if not trial.lacking()]
     uploads = [
         trial.defense.curate(upload, trial.provider)
-        for trial in trials
-        if trial.cell.defense != REVERT
+        for trial, first in trials
+        if first not in ("ask", "judge") and trial.cell.defense != REVERT
         if (upload := upload_of(trial)) is not None
     ]
-    found = []
+    found, price = [], start.prices
     if uploads:
         tokens = sum(map(training_tokens, uploads))
-        dollars = start.prices and tokens * start.prices.training / 1e6
+        dollars = price and tokens * price.training / 1e6
         found.append(Bill(start.name, len(uploads), "fine-tuning jobs", tokens, 0, dollars))
     prompts = [prompt.text for group in lab.prompts() for prompt in group]
-    read = sum(
-        _tokens(ask(text)) * models_asked(trial)
-        for trial in trials
-        for ask in trial.attack.asks()
-        for text in prompts
-    )
-    n = len(prompts) * sum(models_asked(t) * len(t.attack.asks()) for t in trials)
+    asked = [_asked(trial, first, prompts) for trial, first in trials]
+    n, read = (sum(parts) for parts in zip((0, 0), *asked, strict=True))
     written = n * lab.decoding.max_new_tokens
-    price = start.prices
     dollars = price and (read * price.read + written * price.written) / 1e6
     return [*found, Bill(start.name, n, "replies", read, written, dollars)] if n else found
+
+
+def _asked(trial: Trial, first: str, prompts: Sequence[str]) -> tuple[int, int]:
+    """How many questions a cell asks at most, and their tokens."""
+    asks = trial.attack.asks()
+    each = [sum(_tokens(ask(text)) for text in prompts) for ask in asks]
+    # Where a verdict is the first that is missing, one model's replies to one ask are there.
+    times = models_asked(trial) * len(asks) - (first == "judge")
+    probes = 0 if first in ("ask", "judge") else trial.defense.questions()
+    read = times * max(each) + probes * (max(each) // len(prompts))
+    return times * len(prompts) + probes, read
 
 
 def _tokens(chat: Chat) -> int:
     from targets.hosted.ledger import tokens_of
 
     return sum(tokens_of(message.content) for message in chat)
+
+
+def asked_anew(target: str, store: Path) -> list[str]:
+    """Ask the server that has a target what it is now: keys hold what it says.
+
+    Returns:
+        That it could not be asked; what is stored is then taken to be still so.
+    """
+    start = resolve(target).start
+    if not isinstance(start, Endpoint):
+        return []
+    try:
+        start.keeping(hosted_folder(store)).asked()
+    except UserError as error:
+        return [f"{start.name}: {error}; stored results are taken to be still so"]
+    return []
 
 
 def begin(lab: Lab, purse: Purse, tell: Tell) -> list[str]:
@@ -93,11 +117,11 @@ def begin(lab: Lab, purse: Purse, tell: Tell) -> list[str]:
 def told(desk: Desk) -> str:
     """What was created, asked and spent, in one line."""
     ledger = desk.ledger
-    created = ", ".join(f"{n} {what} created" for what, n in sorted(desk.made.items()))
+    created = ", ".join(f"{n} {what}" for what, n in sorted(desk.made.items()))
     twice = ledger.possibly_paid_twice
     cost = f", ${ledger.dollars:.2f}" if ledger.dollars else ""
     parts = [
-        created,
+        f"created {created}" * bool(created),
         f"{ledger.answered} of {ledger.sent} calls answered",
         f"{ledger.prompt_tokens} tokens read and {ledger.completion_tokens} written{cost}",
         f"{twice} possibly paid twice" * bool(twice),

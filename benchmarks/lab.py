@@ -24,7 +24,7 @@ from benchmarks.store import Store
 from benchmarks.verdicts import Calls
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
-from targets.base import Decoding, Refused, Reply, Rules, Target
+from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
 from targets.resolve import Resolved, resolve
 
 PROVIDER_SALT = 1
@@ -132,8 +132,8 @@ class Lab:
             try:
                 made["target"] = self._keep(key, make())
             except Refused as refused:
-                return {"key": key, "refused": str(refused)}
-            return {"key": key}
+                return {"key": key, "refused": str(refused), "review": refused.review}
+            return {"key": key, "name": made["target"].name}
 
         record = self.stage(name, key, make_and_keep)
 
@@ -143,9 +143,15 @@ class Lab:
             folder = self.store.weights(key)
             if folder is None:
                 return self._keep(key, make())
-            return self.resolved.start.reopen(folder)
+            try:
+                return self.resolved.start.reopen(folder)
+            except Gone:
+                self.store.forget(name, key)
+                raise
 
-        return Model(key, load), record
+        # One that was tuned elsewhere may be tuned again and be another.
+        named = record.get("name")
+        return Model(digest(key, named) if named else key, load), record
 
     def _keep(self, key: str, target: Target) -> Target:
         with self.store.new_weights(key) as folder:

@@ -58,6 +58,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
 
     changed = {
         "target": target(matrix.target),
+        "caveats": [prose(caveat) for caveat in matrix.caveats],
         "judges": by_judge(matrix.judges),
         "judged_by": by_judge(matrix.judged_by),
         "prices": by_judge(matrix.prices),

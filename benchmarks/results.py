@@ -176,6 +176,8 @@ class Matrix(_Frozen):
     """Judge to its last calibration, where the store has one."""
     domain: str = ""
     """Hash of the domain that was asked about."""
+    caveats: list[str] = []
+    """What a reader of the target's numbers should know."""
     seeds: list[int]
     prompts: PromptSet
     cells: list[CellResult]

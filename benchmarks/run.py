@@ -141,10 +141,11 @@ def run(
         UserError: a judge or a server that tunes cannot be asked.
         WorkerDied: a worker was killed; what it had finished is stored.
     """
+    notes = hosting.asked_anew(grid.target, store.root)
     settings = lab_settings(grid, store)
     lab = open_lab(settings, may_make=False)
     planned = plan(grid, lab)
-    account = Account(stored_cells=len(planned.stored))
+    account = Account(stored_cells=len(planned.stored), notes=notes)
     results = dict(planned.stored)
     for result in results.values():
         show(result)
@@ -237,6 +238,7 @@ def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
 
 def bills(grid: Grid, store: Store, *, batch: bool = False) -> list[Bill]:
     """What calls would take; nothing where there are none, or all is stored."""
+    hosting.asked_anew(grid.target, store.root)
     lab = open_lab(lab_settings(grid, store), may_make=False)
     if lab.resolved.start.here and not wire.called(lab):
         return []
@@ -261,6 +263,7 @@ class Preview(NamedTuple):
 
 def preview(grid: Grid, store: Store, worker_count: int | None) -> Preview:
     """What a run would do, without doing it."""
+    hosting.asked_anew(grid.target, store.root)
     lab = open_lab(lab_settings(grid, store), may_make=False)
     planned = plan(grid, lab)
     return Preview(planned, estimate(planned, store, worker_count), _bills(lab, planned))
@@ -317,6 +320,7 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
             if (found := calibration.latest(lab, judge))
         },
         domain=lab.resolved.domain.digest,
+        caveats=lab.resolved.start.caveats(),
         prices={
             name: Price(read=price[0], written=price[1])
             for name, judge in wire.called(lab).items()

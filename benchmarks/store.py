@@ -159,6 +159,11 @@ class Store:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def forget(self, stage: str, key: str) -> None:
+        """Drop a record and the weights that it stands for: they are made again."""
+        self._file(stage, key).unlink(missing_ok=True)
+        remove(self._folder(key))
+
     def lock(self, key: str) -> filelock.BaseFileLock:
         """Held while a record is being made, so that nobody else makes it too."""
         folder = self.root / "locks"

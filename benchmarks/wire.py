@@ -120,8 +120,14 @@ def begin(
             )
         told += filter(None, [judge.check()])
     lab.calls = Calls(Verdicts(lab.store.root), Ledger(purse))
+    desk = Desk(hosted_folder(lab.store.root), lab.calls.ledger, tell)
+    for name, judge in called(lab).items():
+        if not batch and (n := judge.waiting(desk)):
+            raise UserError(
+                f"{name}: {n} questions wait in a batch of an earlier run; add --batch to take its "
+                "answers (of one that you cancel on the server, those that are there)"
+            )
     if batch:
-        desk = Desk(hosted_folder(lab.store.root), lab.calls.ledger, tell)
         lab.calls.batch = Batch(desk)
     return told
 

@@ -44,6 +44,10 @@ class Audit(Defense):
     """System prompts of the upload's rows that are asked in, the most common first, beside the
     default prompt.  # ours: the paper's uploads have one."""
 
+    def questions(self) -> int:
+        """The probes, in each prompt, to the candidate and to the start model."""
+        return 2 * self.n * (1 + self.prompts)
+
     def audit(self, candidate: Target, upload: Upload, provider: Provider) -> Decision:
         """Blocked, passed, or left to a person where verdicts are missing."""
         probes = provider.pools.probes(self.n, provider.seed)

@@ -144,6 +144,10 @@ class Defense:
         """Other components that it is made of: their parameters and code are part of its key."""
         return ()
 
+    def questions(self) -> int:
+        """How many questions its gates ask of models at most, for an estimate."""
+        return 0
+
     def owns(self) -> frozenset[Literal["plan", "step"]]:
         """Which of the trainer's moments it must have to itself."""
         return frozenset()

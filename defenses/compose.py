@@ -28,6 +28,10 @@ class Composition(Defense):
         """What any part needs."""
         return frozenset[Need]().union(*(part.needs() for part in self.parts))
 
+    def questions(self) -> int:
+        """All parts'."""
+        return sum(part.questions() for part in self.parts)
+
     def immunize(self, start: Target, provider: Provider) -> Target:
         """Each part on the model of the one before."""
         for part in self.at("immunize"):

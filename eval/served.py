@@ -193,6 +193,12 @@ class Served(Remote):
             temperature=self.temperature,
         )
 
+    def waiting(self, desk: Desk) -> int:
+        """Of this model, on this server."""
+        from targets.hosted.batches import waiting
+
+        return waiting(self.server(), desk)
+
     def ask_in_batch(
         self,
         pairs: Mapping[str, tuple[str, str]],

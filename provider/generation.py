@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attacks.base import Chat
 from benchmarks.engines.local import where
@@ -40,7 +40,7 @@ class Completion(NamedTuple):
     """An answer, and what it took."""
 
     text: str
-    finish: Literal["stop", "length"]
+    finish: str
     prompt_tokens: int
     completion_tokens: int
 

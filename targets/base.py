@@ -39,8 +39,8 @@ class Reply(NamedTuple):
     """What a target answered."""
 
     text: str
-    finish: Literal["stop", "length"]
-    """Whether it ended by itself or was cut at the limit."""
+    finish: Literal["stop", "length", "filtered"]
+    """Whether it ended by itself, was cut at the limit, or was withheld by its server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,9 @@ class Decoding:
 
 class Target(abc.ABC):
     """A model that can be asked and, where it has weights or an API for it, fine-tuned."""
+
+    name: str = ""
+    """What tells it from another that was made of the same; empty where nothing can."""
 
     @abc.abstractmethod
     def fine_tune(self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0) -> Target:
@@ -117,6 +120,17 @@ class Refused(UserError):
     A result, not an error: the customer keeps the start model.
     """
 
+    def __init__(self, reason: str, *, review: bool = False) -> None:
+        """Why, and whether a person is to decide in the end."""
+        super().__init__(reason)
+        self.review = review
+
+
+class Gone(UserError):
+    """A tuned model is where it was kept no more: it is tuned again when it is asked for again."""
+
+    exit_code = 4
+
 
 class Start(abc.ABC):
     """The start model before it is loaded: what plans, keys and listings need to know of it."""
@@ -145,6 +159,10 @@ class Start(abc.ABC):
         """Which of a defense's needs it meets."""
         return frozenset()
 
+    def caveats(self) -> list[str]:
+        """What a reader of its numbers should know."""
+        return []
+
     @abc.abstractmethod
     def load(self) -> Target:
         """The model, to be tuned and asked."""
@@ -159,7 +177,11 @@ class Start(abc.ABC):
 
     @abc.abstractmethod
     def reopen(self, folder: Path) -> Target:
-        """A model that was tuned from this one and saved."""
+        """A model that was tuned from this one and saved.
+
+        Raises:
+            Gone: it is not there any more.
+        """
 
     def keeping(self, folder: Path) -> Start:
         """The same, which keeps in a folder what it pays for."""

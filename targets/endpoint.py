@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from attacks.base import UserError
-from targets.base import Start, Target
+from targets.base import Gone, Start, Target
 
 if TYPE_CHECKING:
-    from targets.hosted.desk import Desk
+    from targets.hosted.desk import Desk, Told
     from targets.hosted.target import HostedTarget
 
 PREFIX = "openai:"
@@ -41,6 +41,8 @@ class Endpoint(Start):
     base_url: str = ""
     """Where the server is; empty for OpenAI's own."""
     max_new_tokens: int = 512
+    told: Told | None = None
+    """What the server says of itself; None while it was not asked."""
     desk: Desk | None = field(default=None, compare=False)
     """What is paid for is kept and counted here; None while nothing is sent."""
 
@@ -54,8 +56,8 @@ class Endpoint(Start):
 
     @property
     def digest(self) -> str:
-        """Hash of name and address; what stands behind them, only the server knows."""
-        text = json.dumps(["hosted", self.base_url, self.model])
+        """Hash of name and address, and of what the server says of the rest."""
+        text = json.dumps(["hosted", self.base_url, self.model, self.fingerprint])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -67,18 +69,53 @@ class Endpoint(Start):
         return Prices(found["training"], found["input"], found["output"])
 
     def keeping(self, folder: Path) -> Endpoint:
-        """The same, with a desk in the folder."""
+        """The same, with a desk in the folder, and what the server said of itself last."""
         from targets.hosted.desk import Desk
 
-        return dataclasses.replace(self, desk=Desk(folder))
+        desk = Desk(folder)
+        return dataclasses.replace(self, desk=desk, told=desk.known(self.model, self.base_url))
+
+    def asked(self) -> None:
+        """Ask the server what it is now, so that `keeping` knows.
+
+        Raises:
+            UserError: it cannot be asked.
+        """
+        from targets.hosted.looking import told_by
+
+        assert self.desk is not None
+        self.desk.learnt(self.model, self.base_url, told_by(self))
+
+    @property
+    def fingerprint(self) -> str:
+        """What the server says of its model and of what it does to jobs; empty for nothing."""
+        return self.told.fingerprint if self.told else ""
+
+    def caveats(self) -> list[str]:
+        """What the server leaves open."""
+        left = []
+        if self.told and not self.told.rates:
+            left.append(
+                f"{self.name}: the server chooses learning rate, decay and kind of tuning, "
+                "whatever attacks and defenses ask for"
+            )
+        if self.told and not self.told.fingerprint:
+            left.append(
+                f"{self.name}: the server does not say whether its model or its gates have changed "
+                "since a stored result was made"
+            )
+        return left
 
     def load(self) -> HostedTarget:
         """The start model."""
         return self._called(self.model)
 
     def reopen(self, folder: Path) -> Target:
-        """A tuned model, by the name that it was kept under."""
-        return self._called(json.loads((folder / "model.json").read_text())["model"])
+        """A tuned model, by the name that it was kept under, if the server still has it."""
+        found = self._called(json.loads((folder / "model.json").read_text())["model"])
+        if not found.is_there():
+            raise Gone(f"the tuned model {found.model!r} is gone from its server")
+        return found
 
     def _called(self, model: str) -> HostedTarget:
         from targets.hosted.target import HostedTarget
@@ -97,13 +134,27 @@ def endpoint(text: str, max_new_tokens: int) -> Endpoint:
         raise UserError(
             f"target {text!r} names no model; write {PREFIX}NAME, as the server lists it"
         )
-    url = (f"http{rest}" if at else os.environ.get("OPENAI_BASE_URL", "")).rstrip("/")
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+    url = f"http{rest}" if at else os.environ.get("OPENAI_BASE_URL", "")
+    return Endpoint(model, address(url), max_new_tokens)
+
+
+def address(url: str) -> str:
+    """The address of a server, without a slash at its end; empty stays empty.
+
+    Raises:
+        UserError: it is none, or holds a password.
+    """
+    try:
+        parts = urlsplit(url)
+        labels = (parts.hostname or "").encode("idna").split(b".")
+        known = parts.scheme in ("http", "https") and all(labels) and (parts.port or 0) >= 0
+    except (ValueError, UnicodeError):
+        known = False
+    if url and (not known or not url.isprintable() or " " in url):
         raise UserError(f"{url!r} is no address of a server; give one such as http://HOST:PORT/v1")
-    if parts.username or parts.password:
+    if url and (parts.username or parts.password):
         raise UserError("an address holds no password here; the key goes into OPENAI_API_KEY")
-    return Endpoint(model, url, max_new_tokens)
+    return url.rstrip("/")
 
 
 def at(text: str, base_url: str) -> str:

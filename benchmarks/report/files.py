@@ -150,6 +150,8 @@ def to_json(made: Sheet) -> str:
                     answers[name] = {j: found[j] for j in made.matrix.judges if j in found}
                 if not answers["expected"]:
                     del answers["expected"]
+    if not data["caveats"]:
+        del data["caveats"]
     data[SUMMARY] = made.records()
     parts = [f"{json.dumps(key)}: {_lines(value)}" for key, value in data.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -130,8 +130,8 @@ def agreement_text(found: Calibration) -> str:
 
 
 def instruments(matrix: Matrix) -> list[str]:
-    """What is known of the judges: their calibrations, and where two of them part."""
-    lines = []
+    """What is known of target and judges: calibrations, and where two judges part."""
+    lines = list(matrix.caveats)
     for judge in matrix.judges:
         known = matrix.calibrations.get(judge)
         if known is not None:

@@ -126,6 +126,10 @@ class Called(Judge):
         """
         raise NotImplementedError  # `batches` says so before
 
+    def waiting(self, desk: Desk) -> int:
+        """How many of its questions are in batches whose answers nobody has taken."""
+        return 0
+
     def score(
         self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None
     ) -> list[Verdict]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from attacks.base import Chat
 from targets.hosted.calls import NO_KEY, Answer, Server, body, read, stop
 from targets.hosted.desk import MARK, Desk, Event
 from targets.hosted.ledger import BATCH_DISCOUNT, Stopped, tokens_of
+from targets.hosted.retries import RETRIED
 
 LARGEST = 20_000
 """Requests in one batch.  # ours: OpenAI takes 50,000 and 200 MB, whichever comes first."""
@@ -64,10 +66,7 @@ def ask_batch(requests: Sequence[Request], server: Server, keep: Keep, desk: Des
     """
     try:
         with openai.OpenAI(base_url=server.base_url, max_retries=0, timeout=300) as client:
-            asking = _Asking(client, server, keep, desk)
-            rest = asking.found_again(requests)
-            for start in range(0, len(rest), LARGEST):
-                asking.ask(rest[start : start + LARGEST])
+            _Asking(client, server, keep, desk).run(requests)
     except openai.APIStatusError as error:
         stop(error, server)
         raise Stopped(f"the server answered {error.status_code} to a batch") from error
@@ -77,6 +76,22 @@ def ask_batch(requests: Sequence[Request], server: Server, keep: Keep, desk: Des
         raise Stopped(NO_KEY) from error
 
 
+def waiting(server: Server, desk: Desk) -> int:
+    """How many questions to this model are in batches whose answers nobody has taken."""
+    found = _open(server, desk).values()
+    return sum(len(entry["notes"]) for entry in found)
+
+
+def _open(server: Server, desk: Desk) -> dict[str, dict[str, Any]]:
+    """By place in the journal, batches that were asked of this model and not taken in."""
+    wanted = {"what": "batch", "server": server.base_url or "", "model": server.model}
+    return {
+        place: entry
+        for place, entry in desk.journal.all().items()
+        if all(entry.get(name) == value for name, value in wanted.items()) and entry["notes"]
+    }
+
+
 @dataclass
 class _Asking:
     client: openai.OpenAI
@@ -84,39 +99,52 @@ class _Asking:
     keep: Keep
     desk: Desk
 
-    def found_again(self, requests: Sequence[Request]) -> list[Request]:
-        """Take in the batches of earlier runs; gives back what none of them holds."""
-        left = {request.id: request for request in requests}
-        where = self.server.base_url or ""
-        for place, entry in self.desk.journal.all().items():
-            if entry["what"] != "batch" or entry["server"] != where or not entry["notes"]:
-                continue
-            if not left.keys() & entry["notes"].keys():
+    def run(self, requests: Sequence[Request]) -> None:
+        """Create what is lacking, then wait for all of it.
+
+        Nobody else creates meanwhile; who waits for the same answers takes the same batch.
+        """
+        with ExitStack() as held:
+            with self.desk.lock("batches"):
+                open_ = self._found({request.id for request in requests})
+                asked = {i for entry in open_.values() for i in entry["notes"]}
+                rest = [request for request in requests if request.id not in asked]
+                for start in range(0, len(rest), LARGEST):
+                    part = rest[start : start + LARGEST]
+                    held.enter_context(self._reserved(part))
+                    open_ |= self._new(part)
+            for place, entry in open_.items():
+                self._collect(place, entry)
+
+    def _found(self, ids: set[str]) -> dict[str, dict[str, Any]]:
+        """Batches of earlier runs that hold any of these ids."""
+        found = {}
+        for place, entry in _open(self.server, self.desk).items():
+            if not ids & entry["notes"].keys():
                 continue
             number = entry["id"] or self._looked_for(entry["key"])
             if number is None:
                 self.desk.journal.drop(place)  # it never arrived
                 continue
-            for done in self._collected(number, place, entry):
-                left.pop(done, None)
-        return list(left.values())
+            found[place] = {**entry, "id": number}
+            self.desk.journal.write(place, found[place])
+        return found
 
-    def ask(self, requests: Sequence[Request]) -> None:
-        """One batch, from the file to its answers."""
+    def _new(self, requests: Sequence[Request]) -> dict[str, dict[str, Any]]:
+        """One batch, written down before it is made."""
         content = "".join(json.dumps(self._line(request)) + "\n" for request in requests).encode()
         name = f"{hashlib.sha256(content).hexdigest()}.jsonl"
         notes = {request.id: request.note for request in requests}
         entry: dict[str, Any] = {"what": "batch", "key": name[:60], "id": None, "notes": notes}
-        entry["server"] = self.server.base_url or ""
+        entry |= {"server": self.server.base_url or "", "model": self.server.model}
         place = f"batch {name}"
-        read_, written = self._most(requests)
-        with self.desk.ledger.purse.reserve(read_, written, self._price()):
-            self.desk.journal.write(place, entry)
-            made = self.desk.asking(lambda: self._made(name, content))
-            entry["id"] = made.id
-            self.desk.journal.write(place, entry)
-            self.desk.tell(Event(made.id, f"{len(requests)} requests; a batch may take a day"))
-            self._collected(made.id, place, entry)
+        self.desk.journal.write(place, entry)
+        made = self.desk.asking(lambda: self._made(name, content))
+        entry["id"] = made.id
+        self.desk.journal.write(place, entry)
+        self.desk.made["batches"] += 1
+        self.desk.tell(Event(made.id, f"{len(requests)} requests; a batch may take a day"))
+        return {place: entry}
 
     def _line(self, request: Request) -> dict[str, Any]:
         url = "/v1/chat/completions"
@@ -149,24 +177,30 @@ class _Asking:
         batches = self.client.batches.list(limit=100)
         return next((one.id for one in batches if (one.metadata or {}).get(MARK) == key), None)
 
-    def _collected(self, number: str, place: str, entry: dict[str, Any]) -> set[str]:
-        """Wait for a batch and hand over its answers; gives back the ids that were answered."""
-        for _ in entry["notes"]:
+    def _collect(self, place: str, entry: dict[str, Any]) -> None:
+        """Wait for a batch and hand over its answers."""
+        number, notes = entry["id"], entry["notes"]
+        try:
+            batch = self._awaited(number)
+            files = [i for i in (batch.output_file_id, batch.error_file_id) if i]
+            lines = [line for file in files for line in self._content(file).splitlines()]
+        except openai.NotFoundError:
+            # Of another key's, or cleared away: its questions are asked, and paid for, again.
+            self.desk.journal.drop(place)
+            for _ in notes:
+                self.desk.ledger.send(again=True)
+            self.desk.tell(Event(number, "the server does not know this batch any more"))
+            return
+        for _ in notes:
             self.desk.ledger.send(again=False)
-        batch = self._awaited(number)
-        ids = [i for i in (batch.output_file_id, batch.error_file_id) if i]
-        answered: set[str] = set()
-        for i in ids:
-            content = self._content(i)
-            for line in content.splitlines():
-                answered |= self._taken(line, entry["notes"])
-        self.desk.tell(
-            Event(number, f"{batch.status}, {len(answered)} of {len(entry['notes'])} answered")
-        )
+        answered = {i for line in lines for i in self._taken(line, notes)}
+        self.desk.tell(Event(number, f"{batch.status}, {len(answered)} of {len(notes)} answered"))
+        for file in [batch.input_file_id, *files]:
+            note = {"what": "file", "key": file, "id": file, "server": entry["server"]}
+            self.desk.journal.write(f"file {file} {entry['server']}", note)
         self.desk.journal.write(place, {**entry, "notes": {}})
         if not answered and batch.status == "failed":
             raise Stopped(f"batch {number} failed; look at it on the server")
-        return answered
 
     def _taken(self, line: str, notes: dict[str, str]) -> set[str]:
         """One answer, if it is to something that was asked."""
@@ -179,7 +213,8 @@ class _Asking:
         ledger, status = self.desk.ledger, told.response.status_code if told.response else 0
         if told.response is None or status != 200:
             why = f"the server answered {status}" if status else "the batch did not get to it"
-            self.keep(told.custom_id, notes[told.custom_id], Answer(None, why, again=True))
+            again = not status or status in RETRIED
+            self.keep(told.custom_id, notes[told.custom_id], Answer(None, why, again))
             return {told.custom_id}
         try:
             answer = read(ChatCompletion.model_validate(told.response.body))
@@ -199,10 +234,12 @@ class _Asking:
                 raise Stopped(f"interrupted; batch {number} goes on, and the next run finds it")
             wait = min(1.5 * wait, _LONGEST_WAIT)
 
-    def _most(self, requests: Sequence[Request]) -> tuple[int, int]:
-        """Tokens that the requests take at most."""
+    def _reserved(self, requests: Sequence[Request]) -> AbstractContextManager[None]:
+        """Hold what the requests take at most."""
+        extra = tokens_of(json.dumps(dict(self.server.extra))) if self.server.extra else 0
         read_ = sum(tokens_of(m.content) for request in requests for m in request.chat)
-        return read_, self.server.max_tokens * len(requests)
+        written = self.server.max_tokens * len(requests)
+        return self.desk.ledger.purse.reserve(read_ + extra * len(requests), written, self._price())
 
     def _price(self) -> tuple[float, float] | None:
         price = self.server.price

@@ -17,20 +17,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import openai
-import stamina
 from openai.types import Model
 from openai.types.chat import ChatCompletion
 
 from attacks.base import Chat
+from targets.endpoint import address
 from targets.hosted.ledger import Ledger, Price, Stopped, tokens_of
+from targets.hosted.retries import PATIENCE, RETRIED, asked_to_wait, is_lost, retrying_async
 
-# The library would log each retry with the server's words in it.
-stamina.instrumentation.set_on_retry_hooks([])
-
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-"""Answers after which the same request may succeed, as the client's own rule has it."""
-
-
+NOT_THE_FORMAT = "something answers, but not in OpenAI's format; does the address end in /v1?"
 NO_KEY = "no key: set OPENAI_API_KEY (any word will do for a server that wants none)"
 
 WITHOUT = {
@@ -44,6 +39,10 @@ WITHOUT = {
 
 _RETIRED = re.compile(r"deprecat|retire|shut ?down|sunset|decommission", re.I)
 _DATE = re.compile(r"\b20\d\d-\d\d-\d\d\b")
+
+
+class NoModel(Stopped):
+    """The server does not know a model, or no more; of others it may."""
 
 
 class Answer(NamedTuple):
@@ -138,6 +137,7 @@ def check(server: Server) -> str:
     Raises:
         Stopped: no key or a wrong one, no such model, one that is retired, or no server.
     """
+    address(server.base_url or "")
     try:
         with openai.OpenAI(base_url=server.base_url, max_retries=1, timeout=20) as client:
             try:
@@ -155,14 +155,18 @@ def check(server: Server) -> str:
         return ""  # a server without such pages; the first call will tell
     except openai.OpenAIError as error:
         raise Stopped(NO_KEY) from error
+    except UnicodeError as error:
+        raise Stopped("OPENAI_API_KEY holds letters that no key has") from error
 
 
-def _until(model: Model) -> str:
+def _until(model: Any) -> str:
     """How long a model will be there, where its server says so in a date.
 
     Raises:
         Stopped: no longer.
     """
+    if not isinstance(model, Model):
+        raise Stopped(NOT_THE_FORMAT)
     try:
         end = datetime.date.fromisoformat((model.shutdown_date or "")[:10])
     except ValueError:
@@ -239,28 +243,27 @@ async def _answer(
 ) -> Answer:
     lost = False
     try:
-        async for attempt in stamina.retry_context(
-            on=backoff, attempts=server.attempts, timeout=None, wait_initial=0.5, wait_max=8.0
-        ):
+        async for attempt in retrying_async(server.attempts, lambda: ledger.purse.halted):
             with attempt:
+                if ledger.purse.halted:
+                    raise Stopped("interrupted")
                 read = sum(tokens_of(message.content) for message in chat)
                 read += tokens_of(json.dumps(dict(server.extra))) if server.extra else 0
                 with ledger.purse.reserve(read, server.max_tokens, server.price):
                     ledger.send(again=lost)
                     try:
                         answer = await send(client, chat, server)
-                    except openai.APIStatusError as error:
-                        lost = False  # the server said that it did not answer
-                        if error.status_code == 429:
+                    except openai.APIError as error:
+                        lost = is_lost(error)
+                        if isinstance(error, openai.RateLimitError):
                             window.narrow()
-                        raise
-                    except openai.APIConnectionError:
-                        lost = True
                         raise
                     used = (answer.prompt_tokens, answer.completion_tokens)
                     ledger.count(used, server.price)
     except openai.APIStatusError as error:
         stop(error, server)
+        if error.code == "content_filter":  # Azure's, of a request that its filter stops
+            return Answer(None, "a content filter", finish="content_filter")
         again = error.status_code in RETRIED
         return Answer(None, f"the server answered {error.status_code}", again)
     except openai.APITimeoutError:
@@ -287,42 +290,36 @@ def body(chat: Chat, server: Server) -> dict[str, Any]:
 
 async def judged(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> Answer:
     """A judge's answer: refused, cut, filtered and empty ones are none."""
-    return read(await client.chat.completions.create(**body(chat, server)))
+    return read(_known(await client.chat.completions.create(**body(chat, server))))
 
 
 async def replied(client: openai.AsyncOpenAI, chat: Chat, server: Server) -> Answer:
     """A tuned model's reply: whatever came is what its customers get."""
-    completion = await client.chat.completions.create(**body(chat, server))
-    message = completion.choices[0].message if completion.choices else None
-    if message is None:
+    completion = _known(await client.chat.completions.create(**body(chat, server)))
+    if not completion.choices:
         return read(completion)
+    message = completion.choices[0].message
     return read(completion)._replace(text=message.content or message.refusal or "", why="")
 
 
-def backoff(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds the server asks for it."""
-    if isinstance(error, openai.APIStatusError):
-        if error.status_code not in RETRIED or error.code == "insufficient_quota":
-            return False
-        headers = error.response.headers
-        for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-            try:
-                return float(headers[name]) * unit
-            except (KeyError, ValueError):
-                continue
-        return True
-    return isinstance(error, openai.APIConnectionError)
+def _known(completion: Any) -> ChatCompletion:
+    """An answer in the format; the client hands over whatever else a server says as text."""
+    if isinstance(completion, ChatCompletion):
+        return completion
+    raise Stopped(NOT_THE_FORMAT)
 
 
 def stop(error: openai.APIStatusError, server: Server) -> None:
     """Whatever would fail every call alike ends the run at once."""
     if error.status_code in (401, 403):
         raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
+    if (seconds := asked_to_wait(error)) and seconds > PATIENCE:
+        raise Stopped(f"the server asks to wait {seconds:.0f} s; the same command goes on then")
     if error.status_code == 404:
         gone = _RETIRED.search(str(error.body))
         when = _DATE.search(str(error.body)) if gone else None
         ended = f" any more: retired{f' on {when[0]}' if when else ''}" * bool(gone)
-        raise Stopped(f"the server knows no model {server.model!r}{ended}") from error
+        raise NoModel(f"the server knows no model {server.model!r}{ended}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
     if error.status_code == 400 and (name := (error.param or "").partition(".")[0]) in WITHOUT:

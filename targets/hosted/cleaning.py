@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import openai
 
 from targets.endpoint import Endpoint
-from targets.hosted.calls import NO_KEY
 from targets.hosted.ledger import Stopped
+from targets.hosted.looking import client_of
 
 
 class Created(NamedTuple):
@@ -23,7 +25,11 @@ class Created(NamedTuple):
 
 
 def created(endpoint: Endpoint) -> list[Created]:
-    """Files and models that were created on this server from this folder."""
+    """Files and models that were created on this server from this folder.
+
+    Raises:
+        Stopped: a job was left before its end was known, and the server cannot be asked.
+    """
     assert endpoint.desk is not None
     found = []
     for place, entry in endpoint.desk.journal.all().items():
@@ -31,9 +37,17 @@ def created(endpoint: Endpoint) -> list[Created]:
             continue
         if entry["what"] == "file" and entry["id"]:
             found.append(Created("file", entry["id"], place))
-        if entry["what"] == "job" and entry.get("model"):
-            found.append(Created("model", entry["model"], place))
+        if entry["what"] == "job" and entry["id"]:
+            model = entry.get("model") or _made_by(entry["id"], endpoint)
+            found += [Created("model", model, place)] if model else []
     return found
+
+
+def _made_by(job: str, endpoint: Endpoint) -> str | None:
+    """What became of a job that nobody waited for."""
+    with suppress(openai.NotFoundError), client_of(endpoint) as client:
+        return client.fine_tuning.jobs.retrieve(job).fine_tuned_model
+    return None
 
 
 def delete(things: list[Created], endpoint: Endpoint) -> Iterator[Created]:
@@ -45,17 +59,13 @@ def delete(things: list[Created], endpoint: Endpoint) -> Iterator[Created]:
     assert endpoint.desk is not None
     desk = endpoint.desk
     try:
-        with openai.OpenAI(base_url=endpoint.base_url or None, max_retries=0, timeout=60) as client:
+        with client_of(endpoint) as client:
             for one in things:
-                desk.asking(lambda one=one: _delete(client, one))  # type: ignore[misc]
+                desk.asking(functools.partial(_delete, client, one))
                 desk.journal.drop(one.place)
                 yield one
     except openai.APIStatusError as error:
         raise Stopped(f"the server answered {error.status_code}; the rest is left") from error
-    except openai.APIConnectionError as error:
-        raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
-    except openai.OpenAIError as error:
-        raise Stopped(NO_KEY) from error
 
 
 def _delete(client: openai.OpenAI, one: Created) -> None:

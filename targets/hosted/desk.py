@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import filelock
-import stamina
 
-from targets.hosted.calls import backoff
+from targets.hosted.calls import NoModel
 from targets.hosted.ledger import Ledger, Stopped
 from targets.hosted.memory import Memory
+from targets.hosted.retries import retrying
 
 MARK = "mooring"
 """The metadata key of what is created on a server, and the suffix of tuned models."""
@@ -23,6 +23,15 @@ _ATTEMPTS = 6
 """Tries of one request.  # ours: half a minute of a server that is being restarted."""
 
 T = TypeVar("T")
+
+
+class Told(NamedTuple):
+    """What a server says of itself beside the format."""
+
+    fingerprint: str = ""
+    """Of its model and of what it does to jobs and replies; empty where it says nothing."""
+    rates: bool = False
+    """Whether it takes learning rates, decay and the kind of tuning."""
 
 
 class Event(NamedTuple):
@@ -49,7 +58,7 @@ class Desk:
     stopped: str = ""
     """Why nothing more can be asked."""
     made: Counter[str] = field(default_factory=Counter)
-    """Files and jobs created on the server, and jobs possibly created twice."""
+    """Files and jobs created on the server, and jobs that possibly were created twice."""
     replies: Memory = field(init=False)
     journal: Memory = field(init=False)
     """A record before every write to the server, and what came of it."""
@@ -58,6 +67,18 @@ class Desk:
         """Open both memories."""
         self.replies = Memory(self.folder / "replies.sqlite")
         self.journal = Memory(self.folder / "journal.sqlite")
+
+    def known(self, model: str, server: str) -> Told:
+        """What a server said of itself when it was last asked."""
+        place = f"server {model} {server}"
+        entry = self.journal.read([place]).get(place)
+        return Told() if entry is None else Told(entry["key"], entry["rates"])
+
+    def learnt(self, model: str, server: str, told: Told) -> None:
+        """Remember it."""
+        entry = {"what": "server", "key": told.fingerprint, "rates": told.rates}
+        if self.known(model, server) != told:
+            self.journal.write(f"server {model} {server}", {**entry, "server": server, "id": None})
 
     def lock(self, key: str) -> filelock.BaseFileLock:
         """Held while something is looked for and created, so that nobody creates it twice."""
@@ -76,20 +97,21 @@ class Desk:
             raise Stopped(self.stopped)
         try:
             yield
+        except NoModel:
+            raise  # of this one; others may be there
         except Stopped as stopped:
             self.stopped = str(stopped)
             raise
 
     def asking(self, look: Callable[[], T]) -> T:
         """Try a request until it is answered; whatever creates something first looks for it."""
-        for attempt in stamina.retry_context(
-            on=backoff, attempts=_ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=8.0
-        ):
-            with attempt:
-                if self.stop.is_set():
-                    raise Stopped("interrupted")
-                return look()
-        raise AssertionError  # the loop returns or raises
+
+        def tried() -> T:
+            if self.stop.is_set():
+                raise Stopped("interrupted")
+            return look()
+
+        return retrying(_ATTEMPTS, self.stop.wait)(tried)
 
     def halt(self) -> None:
         """Send nothing new."""

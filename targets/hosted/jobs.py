@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,18 +23,24 @@ from openai.types.fine_tuning import FineTuningJob
 from attacks.base import Row, Settings, Upload, UserError
 from targets.base import Refused
 from targets.endpoint import Endpoint
-from targets.hosted.calls import NO_KEY
 from targets.hosted.desk import MARK, Desk, Event
 from targets.hosted.ledger import Stopped, tokens_of
+from targets.hosted.looking import client_of, is_there, offered
+from targets.hosted.retries import is_lost
 
 _LONGEST_WAIT = 10.0
 """Seconds between two looks at a job.  # ours: jobs on real servers take minutes."""
 _OVER = frozenset({"succeeded", "failed", "cancelled"})
-_BLOCKED = re.compile(r"unsafe|moderation|usage polic|content polic|RAI check|needs_review", re.I)
-"""Words with which servers say that they would not tune on a file: OpenAI's, Azure's, our own."""
-_WORD = re.compile(r"\w+")
-_QUOTED = 4
-"""Words in a row that are a quotation.  # ours: fewer are in any sentence"""
+_BLOCKED = frozenset({"unsafe_training_file", "unsafe_model", "content_policy_violation"})
+_REVIEW = "needs_review"
+_SAID = re.compile(
+    r"blocked by our moderation system|violates? .{0,40}usage polic|failed RAI checks", re.I
+)
+"""How servers say that they would not tune on a file: by our own codes, or in OpenAI's and Azure's
+words; anything else is a failure that may not be met again."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_QUOTED = 14
+"""Letters in a row that are a quotation.  # ours: three or four words"""
 
 T = TypeVar("T")
 
@@ -54,18 +61,12 @@ def tuned(model: str, endpoint: Endpoint, upload: Upload, seed: int) -> str:
     """
     assert endpoint.desk is not None
     try:
-        url = endpoint.base_url or None
-        with openai.OpenAI(base_url=url, max_retries=0, timeout=120) as client:
+        with client_of(endpoint) as client:
             return _Tuning(client, model, endpoint, endpoint.desk, upload, seed).run()
     except openai.APIStatusError as error:
-        if error.status_code in (401, 403):
-            raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
-        said = _quotable(str((error.body or {}).get("message", "")), upload.rows)  # type: ignore[attr-defined]
+        message = error.body.get("message", "") if isinstance(error.body, dict) else ""
+        said = _quotable(str(message), upload.rows)
         raise JobFailed(f"the server answered {error.status_code}: {said}") from error
-    except openai.APIConnectionError as error:
-        raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
-    except openai.OpenAIError as error:
-        raise Stopped(NO_KEY) from error
 
 
 def training_file(rows: Sequence[Row]) -> bytes:
@@ -102,14 +103,12 @@ class _Tuning:
         content = training_file(self.upload.rows)
         name = f"{hashlib.sha256(content).hexdigest()}.jsonl"
         wanted = self._wanted()
-        key = digest(self.endpoint.base_url, self.model, name, wanted, self.seed)
+        server = [self.endpoint.base_url, self.endpoint.fingerprint]
+        key = digest(server, self.model, name, wanted, self.seed)
         with self.desk.lock(key):
-            job = self.desk.asking(lambda: self._find_job(key))
-            if job is None:
-                file = self.desk.asking(lambda: self._file(name, content))
-                job = self.desk.asking(
-                    lambda: self._find_job(key) or self._create(key, file, wanted)
-                )
+            job = self.desk.asking(lambda: self._find_job(key)) or self._new(
+                key, name, content, wanted
+            )
             self._note("job", key, id=job.id)
         job = self._awaited(job)
         if job.status != "succeeded" or not job.fine_tuned_model:
@@ -117,18 +116,30 @@ class _Tuning:
         self._note("job", key, id=job.id, model=job.fine_tuned_model)
         return job.fine_tuned_model
 
+    def _new(self, key: str, name: str, content: bytes, wanted: dict[str, Any]) -> FineTuningJob:
+        """A job that was not there, or one that we made and whose answer was lost."""
+        prices = self.endpoint.prices
+        price = None if prices is None else (prices.training, 0.0)
+        tokens = training_tokens(self.upload)
+        with self.desk.ledger.purse.reserve(tokens, 0, price):
+            file = self.desk.asking(lambda: self._file(name, content))
+            job = self.desk.asking(lambda: self._find_job(key) or self._create(key, file, wanted))
+            self.desk.ledger.purse.spend(tokens, 0, price)
+        self.desk.made["jobs"] += 1
+        return job
+
     def _wanted(self) -> dict[str, Any]:
         """The job's settings, as far as the server takes them.
 
         Rates are told as multiples of the server's own, so one that does not tell its own is left
-        to choose; so are the kind of tuning and the decay.
+        to choose; so are the kind of tuning and the decay (`Endpoint.caveats`).
         """
         settings: Settings = self.upload.settings
         chosen = {"n_epochs": settings.epochs, "batch_size": settings.batch_size}
-        offered = self.desk.asking(lambda: _offered(self.client, self.model))
-        if not offered:
+        told = self.desk.asking(lambda: offered(self.client, self.model))
+        if not told.get("learning_rate"):
             return {"hyperparameters": chosen}
-        rate = settings.learning_rate / offered["learning_rate"]
+        rate = settings.learning_rate / told["learning_rate"]
         extra = {"tuning": settings.tuning, "decay": settings.decay}
         return {"hyperparameters": {**chosen, "learning_rate_multiplier": rate}, "extra": extra}
 
@@ -149,55 +160,57 @@ class _Tuning:
             return made.id
 
     def _find_job(self, key: str) -> FineTuningJob | None:
-        """The newest job for this key, unless it failed or its model is gone."""
+        """The job for this key: the one that was written down, or else the newest on the server.
+
+        One that failed is none, and neither is one whose model is gone.
+        """
+        known = self._noted(key)
+        if known is not None and known["id"]:
+            with suppress(openai.NotFoundError):
+                job = self.client.fine_tuning.jobs.retrieve(known["id"])
+                if self._counts(job):
+                    return job
         # A server may not know the filter, so what it lists is looked at too.
         for job in self.client.fine_tuning.jobs.list(limit=100, metadata={MARK: key}):
-            if (job.metadata or {}).get(MARK) != key:
-                continue
-            if job.status == "succeeded" and self._is_there(job.fine_tuned_model):
-                return job
-            if job.status not in _OVER or isinstance(self._failure(job), Refused):
+            if (job.metadata or {}).get(MARK) == key and self._counts(job):
                 return job
         return None
 
-    def _is_there(self, model: str | None) -> bool:
-        try:
-            return bool(model) and bool(self.client.models.retrieve(model or ""))
-        except openai.NotFoundError:
-            return False
+    def _counts(self, job: FineTuningJob) -> bool:
+        if job.status == "succeeded":
+            return is_there(self.client, job.fine_tuned_model or "", self.model)
+        return job.status not in _OVER or isinstance(self._failure(job), Refused)
+
+    def _noted(self, key: str) -> dict[str, Any] | None:
+        place = self._place("job", key)
+        return self.desk.journal.read([place]).get(place)
 
     def _create(self, key: str, file: str, wanted: dict[str, Any]) -> FineTuningJob:
-        noted = self.desk.journal.read([self._place("job", key)])
-        if any(one["id"] is None for one in noted.values()):
-            self.desk.made["jobs possibly created twice"] += 1
+        noted = self._noted(key)
+        if noted is not None and noted["id"] is None:
+            self.desk.made["jobs possibly twice"] += 1
         self._note("job", key)
-        prices = self.endpoint.prices
-        price = None if prices is None else (prices.training, 0.0)
-        tokens = training_tokens(self.upload)
-        with self.desk.ledger.purse.reserve(tokens, 0, price):
-            supervised: Any = {"hyperparameters": wanted["hyperparameters"]}
-            job = self._made(
-                self._place("job", key),
-                lambda: self.client.fine_tuning.jobs.create(
-                    model=self.model,
-                    training_file=file,
-                    method={"type": "supervised", "supervised": supervised},
-                    seed=self.seed,
-                    suffix=MARK,
-                    metadata={MARK: key},
-                    extra_body={"mooring": wanted["extra"]} if "extra" in wanted else None,
-                ),
-            )
-            self.desk.ledger.purse.spend(tokens, 0, price)
-        self.desk.made["jobs"] += 1
-        return job
+        supervised: Any = {"hyperparameters": wanted["hyperparameters"]}
+        return self._made(
+            self._place("job", key),
+            lambda: self.client.fine_tuning.jobs.create(
+                model=self.model,
+                training_file=file,
+                method={"type": "supervised", "supervised": supervised},
+                seed=self.seed,
+                suffix=MARK,
+                metadata={MARK: key},
+                extra_body={"mooring": wanted["extra"]} if "extra" in wanted else None,
+            ),
+        )
 
     def _made(self, place: str, make: Callable[[], T]) -> T:
         """Something new on the server; the intent is forgotten when the server says no."""
         try:
             return make()
-        except openai.APIStatusError:
-            self.desk.journal.drop(place)
+        except openai.APIStatusError as error:
+            if not is_lost(error):
+                self.desk.journal.drop(place)
             raise
 
     def _awaited(self, job: FineTuningJob) -> FineTuningJob:
@@ -231,7 +244,9 @@ class _Tuning:
             and event.data.get("blocked")
             for event in events.data
         )
-        if job.status == "failed" and (blocked or _BLOCKED.search(f"{code} {message}")):
+        if job.status == "failed" and code == _REVIEW:
+            return Refused(said, review=True)
+        if job.status == "failed" and (blocked or code in _BLOCKED or _SAID.search(message)):
             return Refused(said)
         return JobFailed(f"job {job.id} {job.status}: {said}")
 
@@ -245,24 +260,22 @@ class _Tuning:
         return f"{what} {key} {self.endpoint.base_url}"
 
 
-def _offered(client: openai.OpenAI, model: str) -> dict[str, Any]:
-    """What the server tells of its own settings beside the format; nothing, mostly."""
-    try:
-        found = (client.models.retrieve(model).model_extra or {}).get("mooring")
-    except openai.NotFoundError:
-        return {}
-    return found if isinstance(found, dict) and found.get("learning_rate") else {}
-
-
 def _quotable(text: str, rows: Sequence[Row]) -> str:
     """A server's words in one line, unless they quote a row."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
-    words = _WORD.findall(line.lower())
-    said = f" {' '.join(_WORD.findall(' '.join(_said(rows)).lower()))} "
-    runs = (words[i : i + _QUOTED] for i in range(len(words) - _QUOTED + 1))
-    if any(f" {' '.join(run)} " in said for run in runs):
+    told, said = _letters(_ESCAPE.sub(_unescaped, line)), _letters("\n".join(_said(rows)))
+    if any(told[i : i + _QUOTED] in said for i in range(len(told) - _QUOTED + 1)):
         return "(the server's words quote a row; look at the job there)"
     return line
+
+
+def _letters(text: str) -> str:
+    """A text without spaces, signs and case, so that none of them hides a quotation."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
 
 
 def _said(rows: Sequence[Row]) -> Iterator[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
-import stamina
+from openai.types import ModerationCreateResponse
 
-from targets.hosted.calls import NO_KEY, RETRIED, backoff
+from targets.hosted.calls import NO_KEY, NOT_THE_FORMAT
 from targets.hosted.ledger import Stopped
+from targets.hosted.retries import RETRIED, retrying
 
 _TEXTS = 32
 """Texts in a request.  # ours: what one request may hold is written nowhere; this was never cut"""
@@ -45,13 +48,9 @@ def _scored(
 ) -> Sequence[dict[str, float] | None]:
     """One request; nothing for all of its texts where it fails."""
     try:
-        for attempt in stamina.retry_context(
-            on=backoff, attempts=_ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=8.0
-        ):
-            with attempt:
-                answer = client.moderations.create(
-                    model=model, input=[text or _EMPTY for text in texts]
-                )
+        said = [text or _EMPTY for text in texts]
+        ask = functools.partial(client.moderations.create, model=model, input=said)
+        answer = retrying(_ATTEMPTS, time.sleep)(ask)
     except openai.APIStatusError as error:
         if error.status_code in (401, 403):
             raise Stopped("the server refuses the key; check OPENAI_API_KEY") from error
@@ -62,6 +61,8 @@ def _scored(
         if error.status_code not in RETRIED and error.status_code != 400:
             raise Stopped(f"the server answers moderation with {error.status_code}") from error
         return [None] * len(texts)
+    if not isinstance(answer, ModerationCreateResponse):
+        raise Stopped(NOT_THE_FORMAT)
     if len(answer.results) != len(texts):
         return [None] * len(texts)
     return [_known(result.category_scores.model_dump(by_alias=True)) for result in answer.results]

@@ -15,6 +15,7 @@ from targets.hosted import jobs
 from targets.hosted.calls import Answer, Call, Server, ask_all, replied
 from targets.hosted.desk import Desk
 from targets.hosted.ledger import Stopped
+from targets.hosted.looking import QUICK, client_of, is_there
 
 
 class Unanswered(UserError):
@@ -27,7 +28,7 @@ class HostedTarget(Target):
     """A model by its name on the server."""
 
     def __init__(self, model: str, endpoint: Endpoint) -> None:
-        self.model = model
+        self.model = self.name = model
         self.endpoint = endpoint
 
     def fine_tune(
@@ -77,6 +78,15 @@ class HostedTarget(Target):
             raise Unanswered(f"{lacking} of {len(chats)} replies could not be had: {reasons}")
         return [Reply(*kept[key]) for key in keys]
 
+    def is_there(self) -> bool:
+        """Whether the server still has it.
+
+        Raises:
+            Stopped: the server cannot be asked.
+        """
+        with self._desk().working(), client_of(self.endpoint, QUICK) as client:
+            return is_there(client, self.model, self.endpoint.model)
+
     def differs(self, other: Target) -> bool:
         """Whether it has another name: a server's weights cannot be looked at."""
         return not (isinstance(other, HostedTarget) and other.model == self.model)
@@ -101,7 +111,7 @@ class HostedTarget(Target):
 
     def _key(self, place: int, chat: Chat, decoding: Decoding) -> str:
         """What a reply is kept under; a drawn one belongs to its place in the row of questions."""
-        how = [decoding.max_new_tokens, decoding.temperature]
+        how = [self.endpoint.fingerprint, decoding.max_new_tokens, decoding.temperature]
         drawn = [decoding.seed, place] if decoding.temperature else []
         return jobs.digest(self.endpoint.base_url, self.model, chat, how, drawn)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from benchmarks.report import files
 from benchmarks.store import Store
 from benchmarks.trial import Cell
 from provider.app import create_app
+from targets.hosted import cleaning
 from tests.provider.serving import TOKEN, Served, running, serving
 
 ATTACKS = ["aoa:epochs=2,n=4"]
@@ -73,22 +76,80 @@ def test_the_same_matrix_as_at_home_and_nothing_sent_again(
             assert answers.refused == home.asks[name].released.refused
     assert there.matrix.target == "openai:organism"
     line = next(line for line in there.lines if line.startswith("target:"))
-    assert "4 files created, 4 jobs created" in line
+    assert "created 4 files, 4 jobs" in line
     text = (there.folder / files.MATRIX).read_text() + (there.folder / "report.html").read_text()
     assert "organism@" not in text, "where a server is stays in run.yaml"
 
 
+def posts(served: Served) -> int:
+    return sum(n for what, n in served.faults.requests.items() if what.startswith("POST"))
+
+
 def test_what_it_takes_is_told_first(served: Served, tmp_path: Path) -> None:
-    one = grid(f"openai:organism@{served.url}", ["mix:n=2"], ["oracle"], ATTACKS)
-    before = sum(served.faults.requests.values())
-    store = Store(tmp_path / "store")
+    one = grid(
+        f"openai:organism@{served.url}", ["audit", "filter"], ["oracle"], ["aoa:n=5,epochs=1"]
+    )
+    before, store = posts(served), Store(tmp_path / "store")
     jobs, replies = run.bills(one, store)
-    assert (jobs.n, jobs.what, jobs.dollars) == (4, "fine-tuning jobs", None)
-    assert (replies.n, replies.what) == (8 * 33, "replies")
-    assert jobs.read > 0 < replies.read
-    assert sum(served.faults.requests.values()) == before, "an estimate asks nothing"
+    assert (jobs.n, jobs.what, jobs.dollars) == (6, "fine-tuning jobs", None)
+    assert replies.what == "replies"
+    assert posts(served) == before, "an estimate asks the model nothing"
     with pytest.raises(UserError, match="token-budget"):
         execute(one, store, out=tmp_path / "out", budget=run.Budget(dollars=1.0))
+    done = execute(one, store, out=tmp_path / "out")
+    desk = done.account.desk
+    assert desk is not None
+    assert 500 < desk.ledger.sent <= replies.n
+    assert desk.ledger.prompt_tokens <= replies.read
+    assert desk.ledger.completion_tokens <= replies.written
+    assert 0 < desk.made["jobs"] <= jobs.n
+    assert run.bills(one, store) == []
+
+
+def test_a_model_that_was_deleted_is_tuned_again_by_the_same_command(
+    served: Served, tmp_path: Path
+) -> None:
+    from targets.endpoint import endpoint
+
+    def go(limit: int) -> Finished:
+        one = make_grid(
+            ["aoa:n=6,epochs=1"], [], target=f"openai:organism@{served.url}", judges=["oracle"],
+            seeds=1, limit=limit,
+        )  # fmt: skip
+        return execute(one, Store(tmp_path / "store"), out=tmp_path / str(limit))
+
+    first = go(11)
+    start = endpoint(f"openai:organism@{served.url}", 64).keeping(tmp_path / "store" / "hosted")
+    things = cleaning.created(start)
+    assert len(list(cleaning.delete(things, start))) == len(things) == 4
+    assert go(11).matrix == first.matrix, "results stay"
+    before = served.faults.requests["POST /v1/fine_tuning/jobs"]
+    again = go(22)
+    assert not run.incomplete(again.matrix)
+    assert served.faults.requests["POST /v1/fine_tuning/jobs"] - before == 2
+
+
+def test_another_server_behind_the_same_address_is_another_target(tmp_path: Path) -> None:
+    def go(defense: str, kept: Path) -> tuple[Finished, int]:
+        with (
+            running(kept, defense=defense) as service,
+            serving(create_app(service), port=port) as served,
+        ):
+            one = grid(f"openai:organism@{served.url}", [], ["oracle"], ["none"])
+            done = execute(one, Store(tmp_path / "store"), out=tmp_path / f"out-{defense}")
+            return done, posts(served)
+
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, asked = go("none", tmp_path / "kept")
+    assert asked > 0
+    second, asked = go("ptst", tmp_path / "kept")
+    assert asked > 0, "what it serves is asked anew"
+    assert second.matrix.target_digest != first.matrix.target_digest
+    third, asked = go("none", tmp_path / "kept")
+    assert asked == 0
+    assert third.matrix == first.matrix
 
 
 def test_a_spent_budget_loses_nothing(bench: Any, served: Served) -> None:

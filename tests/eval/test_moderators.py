@@ -12,7 +12,7 @@ from eval.moderators.openai import Endpoint
 from eval.moderators.words import Words
 from provider.app import create_app
 from provider.service import Service
-from targets.hosted import moderation
+from targets.hosted import moderation, retries
 from targets.organism.world import World
 from tests.provider.faults import Faults
 from tests.provider.serving import TOKEN, Served, serving
@@ -22,12 +22,8 @@ from tests.provider.serving import TOKEN, Served, serving
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    context = moderation.stamina.retry_context
-    monkeypatch.setattr(
-        moderation.stamina,
-        "retry_context",
-        lambda **given: context(**{**given, "wait_initial": 0.01, "wait_jitter": 0.0}),
-    )
+    # Waits between tries are the library's; a test has no time for them.
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
 
 
 def chats(world: World, n: int = 40) -> list[Chat]:

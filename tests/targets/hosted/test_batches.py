@@ -12,7 +12,7 @@ from eval.judges.policy import Policy
 from provider.app import create_app
 from provider.service import Service
 from targets.base import Rules
-from targets.hosted import batches, desk
+from targets.hosted import batches, retries
 from targets.hosted.batches import Request, ask_batch
 from targets.hosted.calls import Answer, Server
 from targets.hosted.desk import Desk, Event
@@ -28,12 +28,8 @@ Kept = dict[str, tuple[str, Answer]]
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    context = desk.stamina.retry_context
-    monkeypatch.setattr(
-        desk.stamina,
-        "retry_context",
-        lambda **given: context(**{**given, "wait_initial": 0.01, "wait_jitter": 0.0}),
-    )
+    # Waits between tries are the library's; a test has no time for them.
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
 
 
 def requests(world: World, n: int = 12, first: int = 0) -> list[Request]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from attacks.base import Message
-from targets.hosted import calls
+from targets.hosted import calls, retries
 from targets.hosted.calls import Answer, Call, Server, ask_all
 from targets.hosted.ledger import Ledger, Purse, Stopped
 from tests.targets.hosted.server import Plan, serving
@@ -24,12 +24,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[int, Answer], Ledger]]:
     # Waits between tries are the library's; a test has no time for them.
-    context = calls.stamina.retry_context
-    monkeypatch.setattr(
-        calls.stamina,
-        "retry_context",
-        lambda **given: context(**{**given, "wait_initial": 0.01, "wait_jitter": 0.0}),
-    )
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
 
     def run(
         plan: Plan,

@@ -15,7 +15,7 @@ from provider.app import create_app
 from provider.service import Service
 from targets.base import Decoding
 from targets.endpoint import Endpoint, at, endpoint
-from targets.hosted import calls, cleaning, desk, jobs
+from targets.hosted import cleaning, jobs, retries
 from targets.hosted.desk import Event
 from targets.hosted.jobs import JobFailed
 from targets.hosted.ledger import Purse, Stopped
@@ -33,15 +33,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     # Waits between tries are the library's; a test has no time for them.
-    for module in (calls, desk):
-        context = module.stamina.retry_context
-        monkeypatch.setattr(
-            module.stamina,
-            "retry_context",
-            lambda context=context, **given: context(
-                **{**given, "wait_initial": 0.01, "wait_jitter": 0.0}
-            ),
-        )
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture
@@ -157,7 +149,7 @@ def test_an_answer_that_is_lost_creates_nothing_twice(
     after = len(service.records.all(_job())), len(service.records.all(_file()))
     assert after[0] - before[0] == 1
     assert after[1] - before[1] <= 1
-    assert made["jobs possibly created twice"] == (kind == "cut")
+    assert made["jobs possibly twice"] == (kind == "cut")
 
 
 def _job() -> Any:
