@@ -212,3 +212,26 @@ def test_judges_asked_in_batches_say_the_same(bench: Any, served: Served) -> Non
     again = bench([judge, "oracle"], [], batch=True)
     assert served.faults.requests["POST /v1/batches"] == sent > 0
     assert again.matrix == found.matrix
+
+
+def test_answers_that_wait_in_a_batch_are_not_paid_for_again(
+    bench: Any, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from targets.hosted import batches
+
+    judge = f'policy:model=oracle,base_url="{served.url}"'
+
+    def leave(asking: Any, place: str, entry: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(batches._Asking, "_collect", leave)
+        with pytest.raises(KeyboardInterrupt):
+            bench([judge], [], batch=True)
+    before = posts(served)
+    with pytest.raises(UserError, match="add --batch to take its answers"):
+        bench([judge], [])
+    assert posts(served) == before
+    done = bench([judge], [], batch=True)
+    assert posts(served) == before
+    assert not run.incomplete(done.matrix)

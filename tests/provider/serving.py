@@ -52,10 +52,10 @@ def running(
 
 
 @contextmanager
-def serving(app: ASGIApp, faults: Faults | None = None) -> Iterator[Served]:
+def serving(app: ASGIApp, faults: Faults | None = None, port: int = 0) -> Iterator[Served]:
     """The application over HTTP, with faults where they are planned."""
     planned = faults or Faults()
-    listener = listening("127.0.0.1", 0)
+    listener = listening("127.0.0.1", port)
     config = uvicorn.Config(
         Faulty(app, planned), lifespan="off", log_config=None, log_level="critical",
         access_log=False, server_header=False, timeout_graceful_shutdown=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from eval.judges.policy import Policy
 from provider.app import create_app
 from provider.service import Service
 from targets.base import Rules
-from targets.hosted import batches, retries
+from targets.endpoint import endpoint
+from targets.hosted import batches, cleaning, retries
 from targets.hosted.batches import Request, ask_batch
 from targets.hosted.calls import Answer, Server
 from targets.hosted.desk import Desk, Event
@@ -153,3 +155,53 @@ def test_a_server_without_batches(world: World, tmp_path: Path) -> None:
 
     with plain(Plan()) as url, pytest.raises(Stopped):
         go(Served(url, Faults()), requests(world, 1), Desk(tmp_path))
+
+
+def test_a_batch_that_the_server_forgot_is_asked_again_and_told(
+    served: Served, world: World, tmp_path: Path
+) -> None:
+    own = Desk(tmp_path)
+    own.tell = lambda event: own.halt()
+    with pytest.raises(Stopped):
+        go(served, requests(world, 3, first=40), own)
+    (place,) = [place for place in own.journal.all() if place.startswith("batch ")]
+    own.journal.write(place, {**own.journal.all()[place], "id": "batch_of-nobody"})
+    again, told = Desk(tmp_path), list[Event]()
+    again.tell = told.append
+    assert go(served, requests(world, 3, first=40), again) == {}
+    assert again.ledger.possibly_paid_twice == 3
+    assert any("does not know this batch" in event.message for event in told)
+    assert len(go(served, requests(world, 3, first=40), Desk(tmp_path))) == 3
+
+
+def test_two_runs_at_once_share_a_batch(served: Served, world: World, tmp_path: Path) -> None:
+    before, found = posts(served), list[Kept]()
+
+    def one() -> None:
+        found.append(go(served, requests(world, 6, first=50), Desk(tmp_path)))
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert posts(served) - before == 1
+    assert sorted(map(len, found)) == [6, 6]
+
+
+def test_what_waits_is_counted_and_what_was_made_can_be_deleted(
+    served: Served, world: World, tmp_path: Path
+) -> None:
+    server = Server(model="oracle", base_url=served.url)
+    own = Desk(tmp_path)
+    own.tell = lambda event: own.halt()
+    with pytest.raises(Stopped):
+        go(served, requests(world, 4, first=30), own)
+    assert batches.waiting(server, Desk(tmp_path)) == 4
+    assert batches.waiting(Server(model="other", base_url=served.url), Desk(tmp_path)) == 0
+    go(served, requests(world, 4, first=30), Desk(tmp_path))
+    assert batches.waiting(server, Desk(tmp_path)) == 0
+    start = endpoint(f"openai:oracle@{served.url}", 64).keeping(tmp_path)
+    things = cleaning.created(start)
+    assert [one.what for one in things] == ["file", "file"], "questions and answers"
+    assert len(list(cleaning.delete(things, start))) == 2

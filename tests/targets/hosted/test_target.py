@@ -182,6 +182,10 @@ def test_a_job_that_was_left_is_found_again(served: Served, tmp_path: Path) -> N
         target.generate(chats(1), DECODING)
     told: list[Event] = []
     again = started(served, tmp_path / "desk")
+    (left,) = [
+        entry for entry in own.journal.all().values() if entry["what"] == "job" and entry["id"]
+    ]
+    assert "model" not in left
     assert again.endpoint.desk is not None
     again.endpoint.desk.tell = told.append
     again.fine_tune(mine, seed=1)
