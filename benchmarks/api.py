@@ -119,6 +119,7 @@ def bench(
     out: Path | str | None = None,
     store: Path | str | None = None,
     workers: int | None = None,
+    budget: run.Budget | None = None,
     **settings: Any,
 ) -> pandas.DataFrame:
     """Cross attacks with defenses and give back the matrix as a table.
@@ -129,6 +130,8 @@ def bench(
         out: The run's folder.
         store: Where stages are kept; the user's cache folder by default.
         workers: Processes; one a core by default.
+        budget: What calls to judges and to servers that tune may take; they are sent without a
+            question, and without a limit unless one is given.
         **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, as in `run.yaml`.
 
     Worker processes read the script that calls this anew, so in a script the call stands under
@@ -139,7 +142,8 @@ def bench(
     """
     grid = make_grid(attacks, defenses, **settings)
     opened = Store(Path(store) if store else default_root())
-    finished = execute(grid, opened, out=Path(out) if out else None, workers=workers)
+    place = Path(out) if out else None
+    finished = execute(grid, opened, out=place, workers=workers, budget=budget)
     if run.incomplete(finished.matrix):
         warnings.warn(
             f"some cells failed or verdicts are missing; {finished.folder}/report.html says why",

@@ -255,12 +255,13 @@ def hosted_folder(store: Path) -> Path:
 def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
     resolved = resolve(settings.target)
+    store = Store(settings.store)
     start = resolved.start.keeping(hosted_folder(settings.store))
     return Lab(
         resolved._replace(start=start),
         judges(settings.judges),
         Noisy(salt=PROVIDER_SALT),
-        Store(settings.store),
+        store,
         Decoding(max_new_tokens=resolved.start.max_new_tokens),
         settings.limit,
         settings.counterfactual,

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import openai
 from openai.types import Model
@@ -319,7 +320,9 @@ def stop(error: openai.APIStatusError, server: Server) -> None:
         gone = _RETIRED.search(str(error.body))
         when = _DATE.search(str(error.body)) if gone else None
         ended = f" any more: retired{f' on {when[0]}' if when else ''}" * bool(gone)
-        raise NoModel(f"the server knows no model {server.model!r}{ended}") from error
+        path = urlsplit(server.base_url or "").path
+        hint = "; does its address end in /v1?" * bool(server.base_url and "/v" not in path)
+        raise NoModel(f"the server knows no model {server.model!r}{ended}{hint}") from error
     if error.code == "insufficient_quota":
         raise Stopped("the quota is spent; what was answered is kept") from error
     if error.status_code == 400 and (name := (error.param or "").partition(".")[0]) in WITHOUT:
