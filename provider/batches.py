@@ -19,6 +19,7 @@ from provider.errors import ApiError, invalid, unknown
 from provider.generation import Completion
 from provider.jobs import Labels
 from provider.records import BATCH_ACTIVE, Batch, File, listed, new_id, now
+from provider.requests import Asked
 from provider.service import Service, Serving
 
 MOST = 50_000
@@ -28,10 +29,8 @@ routes = APIRouter()
 log = logging.getLogger(__name__)
 
 
-class BatchRequest(pydantic.BaseModel):
+class BatchRequest(Asked):
     """A batch as it is asked for."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
 
     input_file_id: str
     endpoint: Endpoint

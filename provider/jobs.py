@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Request
 
 from provider.errors import ApiError, unknown
 from provider.records import Event, File, Job, listed, new_id, now
+from provider.requests import Asked
 from provider.service import Service, Serving
 
 REPEATED_WITHIN_S = 600
@@ -57,7 +58,7 @@ class Extra(_Strict):
     decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
 
 
-class JobRequest(_Strict):
+class JobRequest(Asked):
     """A job as it is asked for."""
 
     model: str
