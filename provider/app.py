@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from attacks.base import UserError
 from benchmarks.engines.local import where
 from provider import batches, chat, errors, files, jobs, models, moderation
-from provider.batches import Batches
+from provider.batching import Batches
 from provider.errors import ApiError
 from provider.service import Service, Settings
 
