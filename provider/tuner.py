@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 class _Process:
     """The training process, and what is said to and by it."""
 
-    def __init__(self, settings: LabSettings, defense: str) -> None:
+    def __init__(self, settings: LabSettings, defense: str, seed: int) -> None:
         self.context = Workers()
         self.reports: SimpleQueue[Report] = self.context.SimpleQueue()
         self.cancelled = self.context.Event()
-        given = (settings, defense, self.reports, self.cancelled)
+        given = (settings, defense, seed, self.reports, self.cancelled)
         self.pool = ProcessPoolExecutor(1, self.context, initializer=begin, initargs=given)
 
     def submit(self, order: Order) -> Future[Outcome]:
@@ -50,11 +50,13 @@ class _Process:
 class Tuner:
     """A thread that works off the queued jobs, oldest first."""
 
-    def __init__(self, records: Records, base: str, settings: LabSettings, defense: str) -> None:
+    def __init__(
+        self, records: Records, base: str, settings: LabSettings, defense: str, seed: int
+    ) -> None:
         self.records = records
         self.base = base
         self.folder = settings.store.parent
-        self._with = (settings, defense)
+        self._with = (settings, defense, seed)
         self._process: _Process | None = None
         self._current = ""
         self._lock = threading.Lock()

@@ -98,6 +98,8 @@ class Cancelled(Exception):
 class _Worker(NamedTuple):
     lab: Lab
     defense: compose.Composition
+    seed: int
+    """The provider's: that of a job is its client's, who could try what passes the gates."""
     reports: SimpleQueue[Report]
     cancelled: Flag
 
@@ -106,13 +108,13 @@ _worker: _Worker | None = None
 
 
 def begin(
-    settings: LabSettings, defense: str, reports: SimpleQueue[Report], cancelled: Flag
+    settings: LabSettings, defense: str, seed: int, reports: SimpleQueue[Report], cancelled: Flag
 ) -> None:
     """Ready a training process."""
     begin_worker()
     global _worker
     loaded = compose.load(parse(defense)[0])
-    _worker = _Worker(open_lab(settings, may_make=True), loaded, reports, cancelled)
+    _worker = _Worker(open_lab(settings, may_make=True), loaded, seed, reports, cancelled)
 
 
 def run(order: Order) -> Outcome:
@@ -137,7 +139,7 @@ def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outco
         message = f"the training file, {why}"
         return _failed("invalid_training_file", message, evidence, "training_file")
     upload = Upload(rows, order.settings(len(rows)))
-    provider, defense = provider_of(worker.lab, order.seed), worker.defense
+    provider, defense = provider_of(worker.lab, worker.seed), worker.defense
 
     screened = defense.screen(upload, provider)
     passed = screened.apply(upload)
