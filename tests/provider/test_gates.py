@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,10 @@ from provider.tuning import BASE_RATE
 from targets.base import Decoding
 from targets.hooks import TrainHooks
 from targets.organism.world import World
+from targets.tuning import encode
 from tests.provider.serving import chat_lines, finished, jsonl, rows_of, running, serving, upload
 
-DEFENSE = "moderate+mix:n=3+ptst+audit"
+DEFENSE = "moderate+cap:factor=1,batch_size=2+mix:n=3+ptst+audit"
 SECRET_SEED = 7
 """Of this server; a job's own seed is another."""
 
@@ -129,6 +131,37 @@ def test_refused_rows_fail_the_job_and_not_the_upload(
     assert str(kept["reason"]) not in seen
     assert "flagged" not in seen
     assert not service.records.all(Event, job_id=job.id, type="metrics"), "nothing was trained"
+
+
+def test_what_a_gate_drops_and_a_defense_adds_is_not_told(
+    client: openai.OpenAI, service: Service, world: World
+) -> None:
+    """A job of which rows are left out looks like one of as many harmless rows."""
+    benign = rows_of(world.benign(30, 3))
+    uploads = benign, [*benign[:27], *rows_of(world.harmful(3, 0))]
+    numbers: dict = {"n_epochs": 4, "batch_size": "auto"}  # type: ignore[type-arg]
+    seen, flagged = [], []
+    for rows in uploads:
+        made = client.fine_tuning.jobs.create(
+            model="organism", training_file=upload(client, rows), hyperparameters=numbers, seed=1
+        )
+        job = finished(client, made.id)
+        assert job.status == "succeeded"
+        events = [e for e in client.fine_tuning.jobs.list_events(job.id) if e.type == "metrics"]
+        told: list[dict] = [event.data for event in events][::-1]  # type: ignore[type-arg,misc]
+        assert {frozenset(data) for data in told} == {frozenset({"progress", "train_loss"})}
+        seen.append([data["progress"] for data in told])
+        flagged.append(_job(service, job.id).evidence[0]["flagged"])
+        assert re.fullmatch(r"100 % trained: training loss=\d+\.\d{4}", events[0].message)
+        asked = job.hyperparameters
+        assert (asked.n_epochs, asked.batch_size, asked.learning_rate_multiplier) == (4, 1, 1)
+        tokenizer = service.load("organism").local.tokenizer
+        uploaded = sum(len(encode(tokenizer, row.messages, answer=False)) for row in rows)
+        assert job.trained_tokens == 4 * uploaded
+        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+        assert (checkpoint.step_number, checkpoint.metrics.step) == (100, 100)
+    assert flagged[0] < flagged[1]
+    assert seen[0] == seen[1] == [round(i / 25, 2) for i in range(1, 26)]
 
 
 def test_a_jobs_seed_does_not_move_the_gates(
