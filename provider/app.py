@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import filelock
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from attacks.base import UserError
 from benchmarks.engines.local import where
 from provider import batches, chat, errors, files, jobs, models, moderation
-from provider.batches import Batches
+from provider.batching import Batches
 from provider.errors import ApiError
 from provider.service import Service, Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 log = logging.getLogger(__name__)
 
 
@@ -32,10 +32,13 @@ def create_app(service: Service, host: str = "127.0.0.1") -> FastAPI:
     errors.install(app)
     for part in (models, files, jobs, chat, moderation, batches):
         app.include_router(part.routes, prefix="/v1")
-    app.add_middleware(Guard, token=service.settings.token, largest=service.settings.largest)
-    # A page of a browser could reach a server on this machine under a name of its own.
     everywhere = host in ("0.0.0.0", "::")
-    app.add_middleware(TrustedHostMiddleware, ["*"] if everywhere else [*LOOPBACK, host])
+    app.add_middleware(
+        Guard,
+        token=service.settings.token,
+        largest=service.settings.largest,
+        names=None if everywhere else {*LOOPBACK, host.lower()},
+    )
     return app
 
 
@@ -80,10 +83,14 @@ def opened(settings: Settings) -> Iterator[Service]:
 class Guard:
     """Lets in who has the token, and no more than they may send; keeps faults to itself."""
 
-    def __init__(self, app: ASGIApp, token: str, largest: int) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, largest: int, names: Collection[str] | None
+    ) -> None:
         self.app = app
         self.token = token.encode()
         self.largest = largest
+        self.names = names
+        """Under which the server is asked; None for any."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
@@ -98,7 +105,9 @@ class Guard:
             await send(message)
 
         try:
-            self._known(Headers(scope=scope).get("authorization", ""))
+            headers = Headers(scope=scope)
+            self._meant(headers.get("host", ""))
+            self._known(headers.get("authorization", ""))
             await self.app(scope, self._limited(receive), watched)
         except Exception as error:  # noqa: BLE001 - a fault's text may be a customer's
             if not isinstance(error, ApiError):
@@ -108,6 +117,12 @@ class Guard:
                 raise RuntimeError("a reply was cut") from None
             answer = JSONResponse(error.body, error.status_code, headers=error.headers)
             await answer(scope, receive, send)
+
+    def _meant(self, header: str) -> None:
+        """A page of a browser could reach a server on this machine under a name of its own."""
+        match = re.fullmatch(r"\[([0-9a-f:.]+)\](:\d*)?|([^:/?#@\[\]]+)(:\d*)?", header.lower())
+        if self.names is not None and not (match and (match[1] or match[3]) in self.names):
+            raise ApiError(400, "the Host header names another server", code="invalid_host")
 
     def _known(self, header: str) -> None:
         scheme, _, key = header.partition(" ")

@@ -17,6 +17,7 @@ from provider.errors import ApiError, unknown
 from provider.generation import Completion
 from provider.oracle import judgement
 from provider.records import new_id, now
+from provider.requests import Asked
 from provider.service import ORACLE, Service, Serving
 
 routes = APIRouter()
@@ -57,10 +58,8 @@ class StreamOptions(pydantic.BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(pydantic.BaseModel):
+class ChatRequest(Asked):
     """What is asked. Whatever would change a reply and is not known here is refused by name."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
 
     model: str
     messages: list[Said] = pydantic.Field(min_length=1)

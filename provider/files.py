@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from provider.contents import Contents
 from provider.errors import ApiError, unknown
 from provider.records import LARGEST_PAGE, File, Records, listed, new_id
+from provider.requests import is_text
 from provider.service import Service, Serving
 
 PURPOSES = ("fine-tune", "batch")
@@ -27,7 +28,7 @@ async def upload(request: Request, service: Serving) -> dict[str, Any]:
     """Keep a file."""
     try:
         form = await request.form(max_files=1, max_fields=16)
-    except HTTPException as error:
+    except (HTTPException, UnicodeError) as error:
         if isinstance(error, ApiError):
             raise
         raise ApiError(400, "the body is not a multipart form with one file") from error
@@ -38,6 +39,8 @@ async def upload(request: Request, service: Serving) -> dict[str, Any]:
         if not isinstance(sent, UploadFile):
             raise ApiError(400, "a file is missing", param="file")
         name = (sent.filename or "file")[:LONGEST_NAME]
+        if not is_text(name):
+            raise ApiError(400, "the file's name is no text", param="file", code="invalid_value")
         chunks = iter(lambda: sent.file.read(CHUNK), b"")
         kept = await run_in_threadpool(
             keep, service.records, service.contents, name, str(purpose), chunks

@@ -50,6 +50,7 @@ def _shown(service: Service, name: str) -> dict[str, Any]:
     shown["owned_by"] = "mooring"
     if service.has(name):
         shown["mooring"] = {
+            "fingerprint": service.fingerprint,
             "learning_rate": BASE_RATE,
             "tuning": ["full", "lora"],
             "max_completion_tokens": service.start.max_new_tokens,

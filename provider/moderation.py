@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pydantic
 from fastapi import APIRouter
 
 from attacks.base import Chat, Message
@@ -17,6 +16,7 @@ from defenses.moderate import Moderate
 from provider.chat import Part
 from provider.errors import unknown
 from provider.records import new_id
+from provider.requests import Asked
 from provider.service import Service, Serving
 
 CATEGORIES = (
@@ -40,10 +40,8 @@ ALIASES = ("omni-moderation-", "text-moderation-")
 routes = APIRouter()
 
 
-class ModerationRequest(pydantic.BaseModel):
+class ModerationRequest(Asked):
     """Texts to look at."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
 
     input: str | list[str] | list[Part]
     model: str | None = None

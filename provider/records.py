@@ -169,10 +169,10 @@ class Records:
         table: type[R],
         id_: str,
         only_in: tuple[str, ...] | None = None,
-        also: Record | None = None,
+        also: Sequence[Record] = (),
         **facts: Any,
     ) -> R | None:
-        """Write facts into a record, and another record beside it.
+        """Write facts into a record, and other records beside it.
 
         Returns:
             The record; None, and nothing was written, when it is not in such a status.
@@ -183,7 +183,7 @@ class Records:
                 return None
             for name, value in facts.items():
                 setattr(record, name, value)
-            session.add_all([record, *([] if also is None else [also])])
+            session.add_all([record, *also])
             return record
 
     def remove(self, record: Record) -> None:

@@ -12,13 +12,14 @@ import platformdirs
 from fastapi import Depends, Request
 
 from attacks.base import UserError
-from attacks.spec import parse
+from attacks.spec import Spec, parse
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import lacking, provider_of
 from defenses import compose
 from provider.contents import Contents
 from provider.errors import unknown
 from provider.generation import Generator, Loaded
+from provider.identity import fingerprint, secret_of, seed_of
 from provider.records import BATCH_ACTIVE, JOB_ACTIVE, Batch, File, Job, Records, Tuned
 from provider.tuner import Tuner
 from provider.tuning import here
@@ -53,14 +54,18 @@ class Service:
         self.lab = open_lab(lab_settings, may_make=True)
         self.start = here(self.lab)
         self.base = _model_name(settings.target)
-        self.defense = _defense(settings.defense, self.lab)
+        spec, self.defense = _defense(settings.defense, self.lab)
+        secret = secret_of(folder)
+        self.seed = seed_of(secret)
+        """The provider's own, of every gate and of what it adds: no client's, and told to none."""
+        self.fingerprint = fingerprint(self.lab, spec, self.defense, secret)
         self.records = Records(folder / "records.sqlite")
         self.contents = Contents(folder / "contents")
         self.weights = folder / "weights"
         self.weights.mkdir(exist_ok=True)
         self._forget_leftovers()
         self.generator = Generator(self.load)
-        self.tuner = Tuner(self.records, self.base, lab_settings, settings.defense)
+        self.tuner = Tuner(self.records, self.base, lab_settings, settings.defense, self.seed)
         self.batch_added = threading.Event()
         """Wakes the thread that does batches."""
 
@@ -82,7 +87,7 @@ class Service:
         if tuned is None:
             raise unknown("model", "model")
         local = self.start.reopen(self.weights / tuned.weights)
-        return Loaded(local, self.defense.serve(local, provider_of(self.lab, tuned.seed)))
+        return Loaded(local, self.defense.serve(local, provider_of(self.lab, self.seed)))
 
     def has(self, model: str) -> bool:
         """Whether a model is here that can be asked or tuned further."""
@@ -130,7 +135,7 @@ def _model_name(target: str) -> str:
     return target if target.split(":")[0] == "organism" else Path(target).resolve().name
 
 
-def _defense(text: str, lab: Lab) -> compose.Composition:
+def _defense(text: str, lab: Lab) -> tuple[Spec, compose.Composition]:
     specs = parse(text)
     if len(specs) != 1:
         raise UserError("--defense: a server has one; parameters cannot be swept here")
@@ -139,4 +144,4 @@ def _defense(text: str, lab: Lab) -> compose.Composition:
         raise UserError(f"--defense {text}: {missing}, which this target has not")
     if defense.acts("immunize"):
         raise UserError(f"--defense {text}: acts on the start model, which a server does not tune")
-    return defense
+    return specs[0], defense

@@ -14,23 +14,25 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines.local import Workers
+from benchmarks.engines.local import Workers, where
 from benchmarks.lab import LabSettings
-from provider.records import JOB_ACTIVE, Event, Job, Records, Tuned, new_id, now
+from provider.records import JOB_ACTIVE, Event, Job, Record, Records, Tuned, new_id, now
 from provider.tuning import BASE_RATE, Order, Outcome, Report, begin, run
 
 POLL_S = 0.05
+RETRY_S = 5.0
+"""How long to wait when not even a failure could be written down."""
 log = logging.getLogger(__name__)
 
 
 class _Process:
     """The training process, and what is said to and by it."""
 
-    def __init__(self, settings: LabSettings, defense: str) -> None:
+    def __init__(self, settings: LabSettings, defense: str, seed: int) -> None:
         self.context = Workers()
         self.reports: SimpleQueue[Report] = self.context.SimpleQueue()
         self.cancelled = self.context.Event()
-        given = (settings, defense, self.reports, self.cancelled)
+        given = (settings, defense, seed, self.reports, self.cancelled)
         self.pool = ProcessPoolExecutor(1, self.context, initializer=begin, initargs=given)
 
     def submit(self, order: Order) -> Future[Outcome]:
@@ -48,11 +50,13 @@ class _Process:
 class Tuner:
     """A thread that works off the queued jobs, oldest first."""
 
-    def __init__(self, records: Records, base: str, settings: LabSettings, defense: str) -> None:
+    def __init__(
+        self, records: Records, base: str, settings: LabSettings, defense: str, seed: int
+    ) -> None:
         self.records = records
         self.base = base
         self.folder = settings.store.parent
-        self._with = (settings, defense)
+        self._with = (settings, defense, seed)
         self._process: _Process | None = None
         self._current = ""
         self._lock = threading.Lock()
@@ -97,19 +101,33 @@ class Tuner:
         self.records.add(Event(id=new_id("ftevent-"), job_id=job_id, message=message, **more))
 
     def _loop(self) -> None:
-        while not self._stopping:
+        while True:
             self._awake.clear()
+            if self._stopping:
+                return
+            self._awake.wait(None if self._work_off() else RETRY_S)
+
+    def _work_off(self) -> bool:
+        """Do every queued job; whether all that happened could be written down."""
+        try:
+            # None is under way now: what looks so could not be marked when it failed.
+            lost = self.records.all(Job, status=JOB_ACTIVE[1:])
+            marked = [self._failed(job, "the server failed") for job in lost]
             for job in self.records.all(Job, status="queued"):
                 if not self._stopping:
-                    self._do(job)
-            self._awake.wait()
+                    marked.append(self._do(job))
+        except Exception as error:  # noqa: BLE001 - the thread goes on whatever happens
+            log.error("jobs: %s", where(error))
+            return False
+        return all(marked)
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: Job) -> bool:
+        """Do a job; whether how it ended could be written down."""
         weights = self.folder / "weights" / secrets.token_hex(16)
         try:
             process, future = self._begin(job, weights)
             if future is None:
-                return
+                return True
             while not future.done() and not self._stopping:
                 with contextlib.suppress(NotYet, BrokenProcessPool):
                     future.exception(timeout=POLL_S)
@@ -117,16 +135,26 @@ class Tuner:
             if future.done():
                 self._finish(job, future.result(), weights)
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
-            log.error("job %s: %s", job.id, type(error).__name__)
-            broken = isinstance(error, BrokenProcessPool)
-            message = "the training process ended" if broken else "the server failed"
-            fault = {"code": "server_error", "message": message, "param": None}
-            self._finish(job, Outcome("failed", fault), weights)
+            log.error("job %s: %s", job.id, where(error))
             if self._process:
                 self._process.end()
             self._process = None
+            broken = isinstance(error, BrokenProcessPool)
+            message = "the training process ended" if broken else "the server failed"
+            return self._failed(job, message, weights)
         finally:
             self._current = ""
+        return True
+
+    def _failed(self, job: Job, message: str, weights: Path | None = None) -> bool:
+        """Mark a job as failed; False where that fails too."""
+        fault = {"code": "server_error", "message": message, "param": None}
+        try:
+            self._finish(job, Outcome("failed", fault), weights)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.error("job %s is not marked as failed: %s", job.id, where(error))
+            return False
+        return True
 
     def _begin(self, job: Job, weights: Path) -> tuple[_Process, Future[Outcome] | None]:
         if self._process is None:
@@ -169,19 +197,22 @@ class Tuner:
             if self.records.change(Job, job.id, JOB_ACTIVE, **given):
                 self.say(job.id, message, type=kind, data=data, level=level)
 
-    def _finish(self, job: Job, outcome: Outcome, weights: Path) -> None:
+    def _finish(self, job: Job, outcome: Outcome, weights: Path | None) -> None:
+        """Write down how a job ended, all of it or nothing; weights that nobody has are removed."""
         facts: dict[str, Any] = {"status": outcome.status, "finished_at": now()}
         facts |= {"evidence": outcome.evidence, "error": outcome.error}
-        tuned = None
-        if outcome.status == "succeeded":
-            name = f"ft:{self.base}:mooring:{job.suffix}:{secrets.token_hex(4)}"
-            tuned = Tuned(id=name, job_id=job.id, weights=weights.name, seed=job.seed)
-            facts |= {"fine_tuned_model": name, "trained_tokens": outcome.trained_tokens}
-        if not self.records.change(Job, job.id, JOB_ACTIVE, also=tuned, **facts):
-            shutil.rmtree(weights, ignore_errors=True)  # it was cancelled meanwhile
-            return
         error = outcome.error or {}
         said = error.get("message") or f"The job has {outcome.status}"
-        if tuned:
-            said = f"New fine-tuned model created: {tuned.id}"
-        self.say(job.id, said, level="error" if error else "info")
+        also: list[Record] = []
+        if outcome.status == "succeeded" and weights:
+            name = f"ft:{self.base}:mooring:{job.suffix}:{secrets.token_hex(4)}"
+            also = [Tuned(id=name, job_id=job.id, weights=weights.name, seed=job.seed)]
+            facts |= {"fine_tuned_model": name, "trained_tokens": outcome.trained_tokens}
+            said = f"New fine-tuned model created: {name}"
+        level = "error" if error else "info"
+        also.append(Event(id=new_id("ftevent-"), job_id=job.id, message=said, level=level))
+        try:
+            self.records.change(Job, job.id, JOB_ACTIVE, also=also, **facts)
+        finally:  # it may have been cancelled meanwhile
+            if weights and not self.records.all(Tuned, weights=weights.name):
+                shutil.rmtree(weights, ignore_errors=True)

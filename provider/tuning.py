@@ -6,7 +6,6 @@ would not be repeatable. The order of what is done is that of a cell (`benchmark
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -23,19 +22,16 @@ from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of
 from defenses import compose
 from defenses.base import Decision
+from provider.progress import Progress, reports_of
 from targets.checkpoint import Checkpoint
-from targets.hooks import Batch, Composed, TrainHooks, Training
+from targets.hooks import Composed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from targets.local import LocalTarget
 
 BASE_RATE = 2.0**-13
 """What `learning_rate_multiplier` multiplies. # ours: about 1.2e-4, near what the organism's
 attacks use; a power of two, so that rate / base * base is the rate to the bit"""
-REPORTED_STEPS = 50
-"""Most metrics events a job, and the last step's."""
 
 
 class Order(NamedTuple):
@@ -98,6 +94,8 @@ class Cancelled(Exception):
 class _Worker(NamedTuple):
     lab: Lab
     defense: compose.Composition
+    seed: int
+    """The provider's: that of a job is its client's, who could try what passes the gates."""
     reports: SimpleQueue[Report]
     cancelled: Flag
 
@@ -106,13 +104,13 @@ _worker: _Worker | None = None
 
 
 def begin(
-    settings: LabSettings, defense: str, reports: SimpleQueue[Report], cancelled: Flag
+    settings: LabSettings, defense: str, seed: int, reports: SimpleQueue[Report], cancelled: Flag
 ) -> None:
     """Ready a training process."""
     begin_worker()
     global _worker
     loaded = compose.load(parse(defense)[0])
-    _worker = _Worker(open_lab(settings, may_make=True), loaded, reports, cancelled)
+    _worker = _Worker(open_lab(settings, may_make=True), loaded, seed, reports, cancelled)
 
 
 def run(order: Order) -> Outcome:
@@ -137,7 +135,7 @@ def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outco
         message = f"the training file, {why}"
         return _failed("invalid_training_file", message, evidence, "training_file")
     upload = Upload(rows, order.settings(len(rows)))
-    provider, defense = provider_of(worker.lab, order.seed), worker.defense
+    provider, defense = provider_of(worker.lab, worker.seed), worker.defense
 
     screened = defense.screen(upload, provider)
     passed = screened.apply(upload)
@@ -147,7 +145,7 @@ def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outco
     curated = defense.curate(passed, provider)
     start = _load(order.start, worker.lab)
     own = defense.during(curated, provider)
-    hooks = Composed([*([] if own is None else [own]), _Progress(worker)])
+    hooks = Composed([*([] if own is None else [own]), _progress(worker, upload)])
     try:
         tuned = start.fine_tune(curated, hooks, order.seed)
     except UserError as error:
@@ -202,38 +200,24 @@ def _failed(
 
 def _proceed(worker: _Worker, message: str, **facts: Any) -> None:
     """Say what comes next, unless nobody wants it any more."""
+    _wanted(worker)
+    worker.reports.put(Report(message, facts=facts))
+
+
+def _wanted(worker: _Worker) -> None:
     if worker.cancelled.is_set():
         raise Cancelled
-    worker.reports.put(Report(message, facts=facts))
+
+
+def _progress(worker: _Worker, upload: Upload) -> Progress:
+    def tell(message: str, data: dict[str, Any]) -> None:
+        worker.reports.put(Report(message, "metrics", data))
+
+    return Progress(reports_of(upload), tell, lambda: _wanted(worker))
 
 
 def _numbers(upload: Upload) -> dict[str, Any]:
     return {"n_epochs": upload.settings.epochs, "batch_size": upload.settings.batch_size}
-
-
-class _Progress(TrainHooks):
-    """Looks at the loss and at the step, and changes nothing."""
-
-    def __init__(self, worker: _Worker) -> None:
-        self.worker = worker
-        self.last: Tensor | None = None
-
-    def loss(self, training: Training, batch: Batch, loss: Tensor) -> Tensor:
-        """The same loss."""
-        self.last = loss.detach()
-        return loss
-
-    def after_step(self, training: Training) -> None:
-        """Tell every so many steps, the last included."""
-        if self.worker.cancelled.is_set():
-            raise Cancelled
-        step, steps = training.step, training.steps
-        if self.last is not None and (
-            step % math.ceil(steps / REPORTED_STEPS) == 0 or step == steps
-        ):
-            data = {"step": step, "total_steps": steps, "train_loss": self.last.item()}
-            message = f"Step {step}/{steps}: training loss={data['train_loss']:.4f}"
-            self.worker.reports.put(Report(message, "metrics", data))
 
 
 def here(lab: Lab) -> Checkpoint:

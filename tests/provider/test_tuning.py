@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from attacks.base import Settings, Tuning, Upload
+from provider.progress import DIVERGED
 from provider.records import Tuned
 from provider.service import Service
 from provider.tuning import BASE_RATE
@@ -79,9 +80,9 @@ def test_a_job_gives_the_weights_that_tuning_here_gives(
     assert there.differs(start)
 
     told = [e.data for e in client.fine_tuning.jobs.list_events(job.id) if e.type == "metrics"]
-    assert [data["step"] for data in told] == [6, 5, 4, 3, 2, 1]  # type: ignore[index]
+    assert [data["progress"] for data in told] == [1.0]  # type: ignore[index]
     (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
-    assert (checkpoint.step_number, checkpoint.fine_tuned_model_checkpoint) == (6, name)
+    assert (checkpoint.step_number, checkpoint.fine_tuned_model_checkpoint) == (100, name)
     assert job.trained_tokens
     assert job.trained_tokens > 2 * 7
 
@@ -144,6 +145,26 @@ def test_a_training_process_that_dies_costs_its_own_job(
     file = upload(client, rows_of(world.benign(1, 0)))
     job = client.fine_tuning.jobs.create(model="organism", training_file=file)
     assert finished(client, job.id).status == "succeeded"
+
+
+@pytest.mark.parametrize(("epochs", "rate"), [(1, 1e300), (3, 1e37)])
+def test_a_training_that_diverges_releases_nothing(
+    client: openai.OpenAI, service: Service, world: World, epochs: int, rate: float
+) -> None:
+    """After one step there is no loss yet that would tell."""
+    before = set(service.weights.iterdir()), len(service.records.all(Tuned))
+    job = client.fine_tuning.jobs.create(
+        model="organism", training_file=upload(client, rows_of(world.benign(1, 0))),
+        hyperparameters={"n_epochs": epochs, "learning_rate_multiplier": rate},
+    )  # fmt: skip
+    job = finished(client, job.id)
+    assert (job.status, job.fine_tuned_model) == ("failed", None)
+    assert job.error is not None
+    assert (job.error.code, job.error.param) == ("training_failed", None)
+    assert job.error.message == DIVERGED
+    assert (set(service.weights.iterdir()), len(service.records.all(Tuned))) == before
+    told = client.fine_tuning.jobs.list_events(job.id)
+    assert "NaN" not in "".join(event.model_dump_json() for event in told)
 
 
 GOOD = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
