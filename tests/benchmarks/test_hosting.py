@@ -121,7 +121,8 @@ def test_a_model_that_was_deleted_is_tuned_again_by_the_same_command(
     first = go(11)
     start = endpoint(f"openai:organism@{served.url}", 64).keeping(tmp_path / "store" / "hosted")
     things = cleaning.created(start)
-    assert len(list(cleaning.delete(things, start))) == len(things) == 4
+    assert sum(one.what == "model" for one in things) == 2
+    assert list(cleaning.delete(things, start)) == things
     assert go(11).matrix == first.matrix, "results stay"
     before = served.faults.requests["POST /v1/fine_tuning/jobs"]
     again = go(22)
