@@ -235,7 +235,7 @@ class _Tuning:
 
     def _failure(self, job: FineTuningJob) -> UserError:
         """Why there is no model: refused by the server's moderation, or failed."""
-        code, message = (job.error.code, job.error.message) if job.error else ("", "")
+        code, message = (job.error.code or "", job.error.message or "") if job.error else ("", "")
         said = _quotable(message or code or job.status, self.upload.rows)
         events = self.client.fine_tuning.jobs.list_events(job.id, limit=100)
         blocked = any(
