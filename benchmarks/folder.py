@@ -32,14 +32,21 @@ def claim(folder: Path, grid: Grid) -> Iterator[Path]:
     _refuse_foreign(folder)
     mark = folder / GRID_FILE
     with _held(folder):
-        if not mark.is_file():
+        new = not mark.is_file()
+        if new:
             write_whole(mark, grid.to_yaml().encode())
         elif load_grid(mark).digest != grid.digest:
             raise UserError(
                 f"{str(folder)!r} holds the run of another grid (see its {GRID_FILE}); "
                 "choose another --out, or remove the folder"
             )
-        yield folder
+        try:
+            yield folder
+        except UserError:
+            # A run that was refused before it had begun keeps no other out of the folder.
+            if new and {path.name for path in folder.iterdir()} <= {GRID_FILE, _LOCK_FILE}:
+                mark.unlink()
+            raise
 
 
 def _refuse_foreign(folder: Path) -> None:

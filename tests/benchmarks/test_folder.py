@@ -103,3 +103,15 @@ def test_a_folder_that_is_no_run_is_not_made_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.yaml"):
         api.rewrite(tmp_path, None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_refused_keeps_no_other_out(tmp_path: Path, grid: Grid) -> None:
+    other = make_grid(["aoa"], ["mix"], seeds=1)
+    with pytest.raises(UserError, match="no such"), folder.claim(tmp_path, grid):
+        raise UserError("no such model")
+    with folder.claim(tmp_path, other):
+        (tmp_path / "matrix.json").touch()
+    with pytest.raises(UserError, match="late"), folder.claim(tmp_path, other):
+        raise UserError("late")
+    with pytest.raises(UserError, match="another grid"), folder.claim(tmp_path, grid):
+        pass
