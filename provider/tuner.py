@@ -133,6 +133,7 @@ class Tuner:
                     future.exception(timeout=POLL_S)
                 self._write(job, process.reports)
             if future.done():
+                self._write(job, process.reports)  # said after the last look, before the end
                 self._finish(job, future.result(), weights)
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             log.error("job %s: %s", job.id, where(error))
