@@ -185,6 +185,7 @@ def test_a_model_that_fails_the_audit_is_not_released(
     client: openai.OpenAI, service: Service, world: World
 ) -> None:
     """Of kinds that the words' filter was not fitted on, so that only the audit sees it."""
+    finished(client, "ftjob-1")
     before = {model.id for model in client.models.list()}
     rows = world.labelled_rows(120, 5, world.restricted[7:])
     file = upload(client, rows_of([pair for pair, violates in rows if violates][:40]))
