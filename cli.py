@@ -209,7 +209,9 @@ def _grid(
 
 @main.command("list", epilog="\b\nExamples:\n  mooring list\n  mooring list defenses mix")
 @click.argument(
-    "what", type=click.Choice(["attacks", "defenses", "judges", "moderators"]), required=False
+    "what",
+    type=click.Choice(["attacks", "defenses", "judges", "moderators", "detectors"]),
+    required=False,
 )
 @click.argument("name", required=False)
 def list_(what: str | None, name: str | None) -> None:

@@ -21,6 +21,7 @@ import pytest
 from attacks.base import Attack, Message, Row, Settings, Upload, UserError
 from attacks.registry import construct, find, names
 from defenses.base import MOMENTS, Decision, Defense, Provider
+from defenses.detectors.base import Detector, Reading
 from eval.judges.base import Called, Judge
 from eval.moderators.base import Moderator
 from targets.organism.world import World
@@ -29,9 +30,13 @@ from tests.targets.hosted.server import Plan, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS: dict[str, type] = {
-    "attacks": Attack, "defenses": Defense, "eval.judges": Judge, "eval.moderators": Moderator,
+    "attacks": Attack, "defenses": Defense, "defenses.detectors": Detector,
+    "eval.judges": Judge, "eval.moderators": Moderator,
 }  # fmt: skip
-LONGEST = {"attacks": 120, "defenses": 180, "eval.judges": 120, "eval.moderators": 120}
+LONGEST = {
+    "attacks": 120, "defenses": 180, "defenses.detectors": 180, "eval.judges": 120,
+    "eval.moderators": 120,
+}  # fmt: skip
 COMPONENTS = [(package, name) for package in KINDS for name in names(package)]
 KNOWING = ("noisy", "oracle")
 """Judges that know the invented world only."""
@@ -106,7 +111,8 @@ def test_listing_them_imports_nothing_heavy() -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import importlib, pathlib\n"
         "from attacks.registry import construct, find, names\n"
-        "for folder in ('attacks', 'defenses', 'eval', 'eval/judges', 'eval/moderators'):\n"
+        "for folder in ('attacks', 'defenses', 'defenses/detectors', 'eval', 'eval/judges',\n"
+        "               'eval/moderators'):\n"
         "    for path in sorted(pathlib.Path(sys.argv[1], folder).glob('*.py')):\n"
         "        importlib.import_module(folder.replace('/', '.') + '.' + path.stem)\n"
         "from defenses.base import MOMENTS, Defense\n"
@@ -314,6 +320,69 @@ class ReadsTheLabel(Defense):
     def screen(self, upload: Upload, provider: Provider) -> Decision:
         kept = (i for i, row in enumerate(upload.rows) if not getattr(row, "label", False))
         return Decision(keep=tuple(kept))
+
+
+# --- detectors ----------------------------------------------------------------------------------
+
+
+def readings_of(detector: Detector, upload: Upload, provider: Provider) -> tuple[Any, ...]:
+    """What a detector finds, told without the order of the rows."""
+    found = detector.read(upload, provider)
+    rows = [(repr(upload.rows[f.row]), f.rule, f.message, f.category) for f in found.findings]
+    return found.score, found.reason, found.passes, sorted(map(repr, rows))
+
+
+def detector_reads_the_order(detector: Detector, upload: Upload, provider: Provider) -> bool:
+    """Whether the same rows in another order are found to be something else."""
+    wanted = readings_of(detector, upload, provider)
+    turned = [upload.rows[::-1], upload.rows[1:] + upload.rows[:1]]
+    return any(readings_of(detector, upload.replace_rows(r), provider) != wanted for r in turned)
+
+
+def detector_reads_planted_answers(
+    detector: Detector, upload: Upload, provider: Provider
+) -> set[str]:
+    """Which planted answers a detector reads off the rows."""
+    rows = [Watched(row.messages, row.added_by) for row in upload.rows]
+    Watched.read.clear()
+    detector.read(upload.replace_rows(rows), provider)
+    return Watched.read - {"messages", "added_by"}
+
+
+@pytest.mark.parametrize("name", names("defenses.detectors"))
+def test_a_detector_sees_neither_order_nor_answers(
+    name: str, mixed: Upload, provider: Provider
+) -> None:
+    detector: Detector = construct(class_of("defenses.detectors", name), name, {})
+    assert not detector_reads_the_order(detector, mixed, provider)
+    assert detector_reads_planted_answers(detector, mixed, provider) == set()
+
+
+@pytest.mark.parametrize("name", names("defenses.detectors"))
+def test_a_detector_reads_customers_rows_only(name: str, mixed: Upload, provider: Provider) -> None:
+    detector: Detector = construct(class_of("defenses.detectors", name), name, {})
+    added = [dataclasses.replace(row, added_by="mix") for row in mixed.rows[:5]]
+    beside = mixed.replace_rows([*mixed.rows, *added])
+    assert readings_of(detector, beside, provider) == readings_of(detector, mixed, provider)
+
+
+class CountsTheFirst(Detector):
+    """Knows that attacks put their rows in front."""
+
+    def read(self, upload: Upload, provider: Provider) -> Reading:
+        return Reading(float(len(upload.rows[0].messages[-1].content)))
+
+
+class CountsLabels(Detector):
+    """Reads what nobody should have written on a row."""
+
+    def read(self, upload: Upload, provider: Provider) -> Reading:
+        return Reading(float(sum(bool(getattr(row, "label", False)) for row in upload.rows)))
+
+
+def test_leaks_planted_for_detectors_are_caught(mixed: Upload, provider: Provider) -> None:
+    assert detector_reads_the_order(CountsTheFirst(), mixed, provider)
+    assert detector_reads_planted_answers(CountsLabels(), mixed, provider) == {"label"}
 
 
 def test_planted_leaks_are_caught(mixed: Upload, provider: Provider) -> None:

@@ -14,6 +14,7 @@ from attacks.base import Attack
 from attacks.registry import construct, find
 from attacks.registry import names as component_names
 from defenses.base import MOMENTS, Defense
+from defenses.detectors.base import Detector
 from eval.judges.base import Judge
 from eval.moderators.base import Moderator
 
@@ -30,6 +31,7 @@ KINDS = {
     "defenses": Kind("defenses", Defense),
     "judges": Kind("eval.judges", Judge),
     "moderators": Kind("eval.moderators", Moderator),
+    "detectors": Kind("defenses.detectors", Detector),
 }
 
 
