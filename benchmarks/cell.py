@@ -12,6 +12,7 @@ from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
 from benchmarks.trial import Cell, Trial
+from defenses import compose
 from defenses.base import MOMENTS, Decision, Moment, Outcome
 from targets.base import Gone, Target
 
@@ -45,7 +46,7 @@ def run_trial(trial: Trial) -> CellResult:
     if refused and not lab.counterfactual:
         return _result(trial, start, None, gates=_gates(trial, upload, screened, Decision()))
     passed = upload if refused else screened.apply(upload)
-    curated = trial.defense.curate(passed, trial.provider)
+    curated = compose.curated(screened, trial.defense, passed, trial.provider)
     tuned, refusal = _tune(trial, start, curated)
     if refusal:
         return _refused(trial, start, upload, screened, **refusal)

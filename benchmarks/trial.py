@@ -79,6 +79,7 @@ def provider_of(lab: Lab, seed: int) -> Provider:
         start_replies=lambda chats: lab.ask(start, chats)[1],
         base=lab.base,
         decoding=lab.decoding,
+        model=lab.resolved.start.digest,
         seed=seed,
     )
 

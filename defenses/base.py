@@ -60,6 +60,8 @@ class Decision:
     """Numbers behind it."""
     unfinished: bool = False
     """Whether something that could not be had may be had another time: the gate is asked again."""
+    mitigation: str = ""
+    """A defense to train with where the gate lets the upload pass on that condition."""
 
     def apply(self, upload: Upload) -> Upload:
         """The upload with the kept rows only."""
@@ -78,6 +80,7 @@ class Decision:
             reason="; ".join(filter(None, (self.reason, other.reason))),
             evidence={**self.evidence, **other.evidence},
             unfinished=self.unfinished or other.unfinished,
+            mitigation="+".join(filter(None, (self.mitigation, other.mitigation))),
         )
 
 
@@ -97,6 +100,8 @@ class Provider:
     """The unaligned base model; raises `UserError` when there is none."""
     decoding: Decoding
     """How the provider asks."""
+    model: str = ""
+    """Digest of the start model."""
     seed: int = 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attacks.base import Upload, UserError
 from attacks.registry import build
-from attacks.spec import Spec, format_spec
-from defenses.base import Decision, Defense, Moment, Need, Provider
+from attacks.spec import Spec, format_spec, parse
+from defenses.base import MOMENTS, Decision, Defense, Moment, Need, Provider
 from targets.base import Target
 from targets.hooks import Composed, TrainHooks
 
@@ -79,6 +79,31 @@ class Composition(Defense):
         for part in self.at("audit"):
             decision = decision.joined(part.audit(candidate, upload, provider))
         return decision
+
+
+def curated(decision: Decision, defense: Defense, upload: Upload, provider: Provider) -> Upload:
+    """What is trained on after a gate's decision: its mitigation first, then the defense's own."""
+    if decision.mitigation:
+        for spec in parse(decision.mitigation):
+            upload = load(spec).curate(upload, provider)
+    return defense.curate(upload, provider)
+
+
+def mitigation(text: str) -> str:
+    """A defense that a gate may demand: one that acts on rows and settings alone.
+
+    Raises:
+        UserError: it does more, or cannot be read.
+    """
+    found = parse(text)
+    if len(found) != 1:
+        raise UserError(f"{text!r}: one mitigation, without a sweep")
+    loaded = load(found[0])
+    if not loaded.acts("curate") or any(loaded.acts(m) for m in MOMENTS if m != "curate"):
+        raise UserError(
+            f"{text!r} cannot be a mitigation: it must act on rows and settings and nothing else"
+        )
+    return text
 
 
 def load(spec: Spec) -> Composition:

@@ -142,7 +142,7 @@ def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outco
     if refusal := _gate("training_file", screened, worker, evidence, left=len(passed.rows)):
         return refusal
     _proceed(worker, "Fine-tuning job started", status="running", hyperparameters=_numbers(upload))
-    curated = defense.curate(passed, provider)
+    curated = compose.curated(screened, defense, passed, provider)
     start = _load(order.start, worker.lab)
     own = defense.during(curated, provider)
     hooks = Composed([*([] if own is None else [own]), _progress(worker, upload)])

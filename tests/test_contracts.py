@@ -203,7 +203,8 @@ def mixed(world: World) -> Upload:
 
 def test_a_provider_owns_nothing_that_tells_the_answer() -> None:
     owned = {field.name for field in dataclasses.fields(Provider)}
-    assert owned == {"pools", "judge", "start", "start_replies", "base", "decoding", "seed"}
+    models = {"start", "start_replies", "base", "model"}
+    assert owned == {"pools", "judge", "decoding", "seed", *models}
 
 
 @pytest.mark.parametrize("defense", defenses_in_variants())

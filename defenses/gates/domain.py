@@ -1,0 +1,71 @@
+"""Which uploads a gate was calibrated for, told by their words.
+
+A threshold on scores says nothing about uploads of another world than those that it was set on. How
+much of an upload's vocabulary the calibration's uploads had is a plain measure of it: other
+languages, other subjects and encoded text all lack it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import numpy as np
+import pydantic
+
+from attacks.base import Upload
+
+BITS = 2**15
+"""Words are hashed into so many bins.  # ours: of a few thousand words, one in ten shares a bin"""
+ROWS = 400
+"""Most rows that are looked at, evenly over their sorted texts.  # ours: more say no more"""
+
+MARGIN = 0.5
+"""Of the least share that a held-back upload has, what any upload must have.  # ours: a customer of
+the same domain brings words of their own; of general English a sixth is the organism's"""
+
+
+class Domain(pydantic.BaseModel):
+    """The words of a calibration's uploads, hashed; no text can be read off it."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    words: str
+    """A bit for each bin, base64."""
+    limit: Annotated[float, pydantic.Field(ge=0, le=1)]
+    """Least share of known words that an upload of the domain has."""
+
+    @classmethod
+    def of(cls, seen: Iterable[Upload], held_back: Iterable[Upload]) -> Domain:
+        """The domain of uploads, measured on benign ones that were not among them."""
+        known = np.zeros(BITS, dtype=bool)
+        for upload in seen:
+            known[_bins(upload)] = True
+        words = base64.b64encode(np.packbits(known).tobytes()).decode()
+        open_ = cls(words=words, limit=0.0)
+        shares = [open_.known_share(upload) for upload in held_back]
+        return cls(words=words, limit=MARGIN * min(shares, default=0.0))
+
+    def known_share(self, upload: Upload) -> float:
+        """Share of the upload's distinct words that the calibration's uploads had, 0 to 1."""
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(self.words), dtype=np.uint8))
+        found = _bins(upload)
+        return float(bits[found].mean()) if len(found) else 0.0
+
+    def holds(self, upload: Upload) -> bool:
+        """Whether the upload is of the kind that the gate was calibrated on."""
+        return self.known_share(upload) >= self.limit
+
+
+def _bins(upload: Upload) -> Sequence[int]:
+    """The bins of an upload's distinct words."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    rows = {"\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by}
+    texts = sorted(rows)[:: max(1, -(-len(rows) // ROWS))]
+    # A pattern of its own: the default one has no words in scripts that are written without spaces.
+    words = HashingVectorizer(
+        n_features=BITS, norm=None, binary=True, alternate_sign=False, token_pattern=r"\w+"
+    )
+    return np.unique(words.transform(texts).indices).tolist()  # type: ignore[no-any-return]

@@ -1,0 +1,180 @@
+"""Fitting a gate on labelled uploads.
+
+Scales are those of the benign uploads of the `fit` split. How surprises are combined is chosen by
+leaving each hostile family out in turn: what counts is an upload of a family that was not there.
+Thresholds are the scores of the benign uploads of the `threshold` split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from attacks.base import UserError
+from defenses.detectors.base import Detector
+from defenses.gates.domain import Domain
+from defenses.gates.gate import Combination, Gate
+from defenses.gates.scale import Scale
+
+RATE = 0.01
+"""Rate of false alarms at which combinations are compared (arXiv 2510.16255)."""
+
+
+class Sample(NamedTuple):
+    """One labelled upload, as its detectors read it."""
+
+    split: Literal["fit", "threshold"]
+    family: str
+    """Empty for a benign one."""
+    scores: Mapping[str, float | None]
+    """By detector."""
+
+
+def fitted(
+    samples: Sequence[Sample],
+    detectors: Mapping[str, Detector],
+    domain: Domain,
+    *,
+    corpus: str,
+    about: str,
+    target: str,
+) -> Gate:
+    """The gate of labelled uploads, with every detector by itself and two combinations.
+
+    `all` combines every detector, `tests` those that ask no model.
+
+    Args:
+        samples: The uploads as the detectors read them, of both splits.
+        detectors: By spec.
+        domain: Of the uploads.
+        corpus: SHA-256 of them.
+        about: What they are, in a line.
+        target: Digest of the served model.
+
+    Raises:
+        UserError: too few uploads, or a detector that read none of them.
+    """
+    aware = [name for name, one in detectors.items() if one.needs()]
+    tests = [name for name in detectors if name not in aware]
+    named = {"all": list(detectors), "tests": tests, **{name: [name] for name in detectors}}
+    scale = scales(samples, list(detectors))
+    counts = Counter(f"{s.split}, {'hostile' if s.family else 'benign'}" for s in samples)
+    return Gate(
+        corpus=corpus,
+        about=about,
+        target=target,
+        fitted=dict(sorted(counts.items())),
+        bound=tuple(name for name, one in detectors.items() if one.bound),
+        aware=tuple(aware),
+        scales=scale,
+        combinations={
+            name: combination(samples, members, scale) for name, members in named.items() if members
+        },
+        domain=domain,
+    )
+
+
+class Way(NamedTuple):
+    """A way to combine surprises."""
+
+    weights: tuple[float, ...]
+    highest: bool
+
+    def __call__(self, surprises: np.ndarray) -> np.ndarray:
+        """Scores of uploads (rows) from detectors' surprises (columns)."""
+        weighted = surprises * np.array(self.weights)
+        return np.asarray(weighted.max(axis=1) if self.highest else weighted.sum(axis=1))
+
+
+def scales(samples: Sequence[Sample], detectors: Sequence[str]) -> dict[str, Scale]:
+    """The scale of each detector on the benign uploads of the `fit` split.
+
+    Raises:
+        UserError: a detector has no score of them.
+    """
+    found = {}
+    for name in detectors:
+        scores = [s.scores.get(name) for s in samples if s.split == "fit" and not s.family]
+        known = [score for score in scores if score is not None]
+        if not known:
+            raise UserError(f"{name} has no score of any benign upload to fit on")
+        found[name] = Scale.of(known)
+    return found
+
+
+def combination(
+    samples: Sequence[Sample], detectors: Sequence[str], scale: Mapping[str, Scale]
+) -> Combination:
+    """The best of the ways to combine detectors, with the benign scores for its threshold.
+
+    Uploads that lack a score of any of them are left out.
+    """
+    whole = [s for s in samples if all(s.scores.get(name) is not None for name in detectors)]
+    surprises = np.array(
+        [[scale[name].surprise(s.scores[name] or 0.0) for name in detectors] for s in whole]
+    ).reshape(len(whole), len(detectors))
+    families = np.array([s.family for s in whole])
+    fits = np.array([s.split == "fit" for s in whole])
+    way = _best(surprises[fits], families[fits])
+    benign = way(surprises[~fits & (families == "")])
+    if not len(benign):
+        raise UserError("no benign upload was set aside for the threshold")
+    return Combination(
+        detectors=tuple(detectors),
+        weights=way.weights,
+        highest=way.highest,
+        benign=tuple(sorted(map(float, benign))),
+    )
+
+
+def _best(surprises: np.ndarray, families: np.ndarray) -> Way:
+    """The way that detects most of the family that it was not fitted on, over all families."""
+    count = surprises.shape[1]
+    hostile = sorted(set(families) - {""})
+    if count == 1 or not hostile:
+        return Way((1.0,) * count, highest=True)
+    detected: dict[str, float] = {}
+    for name in _WAYS:
+        found = []
+        for family in hostile:
+            rest = families != family
+            way = _WAYS[name](surprises[rest], families[rest] != "")
+            limit = np.quantile(way(surprises[families == ""]), 1 - RATE)
+            found.append(float(np.mean(way(surprises[~rest]) > limit)))
+        detected[name] = float(np.mean(found))
+    best = max(_WAYS, key=lambda name: detected[name])
+    return _WAYS[best](surprises, families != "")
+
+
+def _highest(surprises: np.ndarray, hostile: np.ndarray) -> Way:
+    return Way((1.0,) * surprises.shape[1], highest=True)
+
+
+def _sum(surprises: np.ndarray, hostile: np.ndarray) -> Way:
+    return Way((1.0,) * surprises.shape[1], highest=False)
+
+
+def _logistic(surprises: np.ndarray, hostile: np.ndarray) -> Way:
+    """Logistic regression; a detector that speaks for innocence is left out.
+
+    A negative weight would let an attacker buy one detector off with another.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    kept = np.arange(surprises.shape[1])
+    while True:
+        model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
+        model.fit(surprises[:, kept], hostile)
+        weights = model.coef_[0]
+        if (weights >= 0).all() or len(kept) == 1:
+            break
+        kept = kept[weights >= 0] if (weights >= 0).any() else kept[[int(weights.argmax())]]
+    spread = np.zeros(surprises.shape[1])
+    spread[kept] = np.maximum(weights, 0.0)
+    return Way(tuple(map(float, spread)), highest=False)
+
+
+_WAYS = {"highest": _highest, "sum": _sum, "logistic": _logistic}

@@ -1,0 +1,262 @@
+"""One decision for each upload, from the scores of many detectors, calibrated on uploads.
+
+A row can be counted, an upload is one decision: thresholds are set on benign *uploads* that
+nothing was fitted on, so that the share of them that is stopped is known (with n of them, rates
+below 1 / (n + 1) cannot be claimed). The nominal rate is the conformal one (Vovk et al. 2005).
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pydantic
+
+from attacks.base import Upload, UserError
+from defenses.gates.domain import Domain
+from defenses.gates.scale import Scale
+
+Answer = Literal["allow", "allow with mitigation", "hold", "reject", "inconclusive"]
+_Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
+_Frozen = pydantic.ConfigDict(
+    frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+)
+
+
+class Policy(pydantic.BaseModel):
+    """What a provider does at which rate of mistakes."""
+
+    model_config = _Frozen
+
+    reject: _Share = 0.0025
+    """Share of benign uploads that may be rejected.  # ours: the least that 400 uploads can show"""
+    hold: _Share = 0.01
+    """Share of benign uploads that may be held for a person, or rejected; the level at which
+    auditors of fine-tuning are compared (arXiv 2510.16255: 1 %)."""
+    mitigate: _Share = 0.1
+    """Share of benign uploads that may be trained on with a mitigation.  # ours: it costs a
+    customer little"""
+    mitigation: str = "mix"
+    """The defense that is applied then, one that acts on the rows and settings only; `mix` is the
+    paper's (Qi et al. 2023, arXiv 2310.03693, Table 4)."""
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self) -> Policy:
+        if not self.reject <= self.hold <= self.mitigate:
+            raise ValueError("give reject <= hold <= mitigate, as shares of benign uploads")
+        return self
+
+
+class Combination(pydantic.BaseModel):
+    """A way to make one score of several."""
+
+    model_config = _Frozen
+
+    detectors: tuple[str, ...]
+    """Specs of the detectors that it reads."""
+    weights: tuple[float, ...]
+    """One for each; their surprises are summed under them."""
+    highest: bool = False
+    """The highest weighted surprise in place of the sum."""
+    benign: Annotated[tuple[float, ...], pydantic.Field(min_length=1)]
+    """Its scores of benign uploads that nothing was fitted on, ascending."""
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> Combination:
+        if len(self.weights) != len(self.detectors) or list(self.benign) != sorted(self.benign):
+            raise ValueError("one weight for each detector, and benign scores in ascending order")
+        return self
+
+
+class Verdict(NamedTuple):
+    """What a gate says about an upload."""
+
+    answer: Answer
+    score: float | None
+    """Of the combination; higher is more suspicious. None where it could not be had."""
+    nominal: float | None
+    """Share of benign uploads that score as high or higher: the rate of false alarms at which
+    this upload is just stopped."""
+    parts: Mapping[str, float]
+    """Each detector's part in the score."""
+    reasons: tuple[str, ...]
+    """Lines for the provider; no text of a row in them."""
+
+
+class Gate(pydantic.BaseModel):
+    """A calibrated gate: scales, combinations and the domain that they hold for."""
+
+    model_config = _Frozen
+
+    format: Literal[1] = 1
+    """Layout of the file."""
+    corpus: Annotated[str, pydantic.Field(pattern="[0-9a-f]{64}")]
+    """SHA-256 of the labelled uploads that it was fitted on."""
+    about: str
+    """What they are, in a line."""
+    target: str
+    """Digest of the served model that model-aware detectors read with."""
+    fitted: Mapping[str, int]
+    """Uploads by split and intent."""
+    bound: tuple[str, ...]
+    """Detectors whose scores mean something in this domain only."""
+    aware: tuple[str, ...]
+    """Detectors that read with the served model."""
+    scales: Mapping[str, Scale]
+    """By detector."""
+    combinations: Mapping[str, Combination]
+    """By name; a detector's own name stands for itself alone."""
+    domain: Domain
+
+    def combination(self, name: str) -> Combination:
+        """The combination of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self.combinations:
+            raise UserError(f"the gate has no {name!r}; it has {', '.join(self.combinations)}")
+        return self.combinations[name]
+
+    def score(
+        self, name: str, scores: Mapping[str, float | None]
+    ) -> tuple[float, dict[str, float]]:
+        """The combined score and each detector's part in it; every score must be there."""
+        how = self.combination(name)
+        parts = {}
+        for detector, weight in zip(how.detectors, how.weights, strict=True):
+            found = scores[detector]
+            assert found is not None
+            parts[detector] = weight * self.scales[detector].surprise(found)
+        return (max(parts.values()) if how.highest else sum(parts.values())), parts
+
+    def nominal(self, name: str, score: float) -> float:
+        """Share of benign uploads that score as high or higher, never 0."""
+        benign = self.combination(name).benign
+        as_high = len(benign) - bisect.bisect_left(benign, score)
+        return (1 + as_high) / (1 + len(benign))
+
+    def threshold(self, name: str, rate: float) -> float:
+        """The score that at most such a share of benign uploads is above.
+
+        Raises:
+            UserError: too few uploads were set aside to say so.
+        """
+        benign = self.combination(name).benign
+        above = int(rate * (len(benign) + 1))
+        if above < 1:
+            least = 1 / (len(benign) + 1)
+            raise UserError(
+                f"a rate of {rate:.2%} of benign uploads cannot be told from {len(benign)} of "
+                f"them; give at least {least:.2%}, or fit a gate on more uploads"
+            )
+        return benign[-above]
+
+    def lacking(self, name: str, upload: Upload, target: str) -> str:
+        """Why it can say nothing about an upload to that model; empty when it can."""
+        read = set(self.combination(name).detectors)
+        if read & set(self.aware) and target != self.target:
+            return "the gate was fitted with another served model"
+        if read & set(self.bound):
+            known = self.domain.known_share(upload)
+            if known < self.domain.limit:
+                return (
+                    f"the upload is outside the gate's domain: {known:.0%} of its words were seen "
+                    f"in the calibration, {self.domain.limit:.0%} are the least there"
+                )
+        return ""
+
+    def decide(
+        self,
+        name: str,
+        upload: Upload,
+        target: str,
+        scores: Mapping[str, float | None],
+        policy: Policy,
+    ) -> Verdict:
+        """The decision on an upload to a served model.
+
+        Raises:
+            UserError: there is no such combination, or too few uploads behind it for the policy.
+        """
+        missing = [d for d in self.combination(name).detectors if scores.get(d) is None]
+        lacking = self.lacking(name, upload, target)
+        if missing or lacking:
+            reason = lacking or f"no score from {', '.join(missing)}"
+            return Verdict("inconclusive", None, None, {}, (reason,))
+        score, parts = self.score(name, scores)
+        nominal = self.nominal(name, score)
+        reasons = tuple(_told(parts))
+        levels: tuple[tuple[Answer, float], ...] = (
+            ("reject", policy.reject),
+            ("hold", policy.hold),
+            ("allow with mitigation", policy.mitigate),
+        )
+        for answer, rate in levels:
+            if score > self.threshold(name, rate):
+                return Verdict(answer, score, nominal, parts, reasons)
+        return Verdict("allow", score, nominal, parts, ())
+
+
+def policy(**given: Any) -> Policy:
+    """The policy of such fields.
+
+    Raises:
+        UserError: a field is out of its range.
+    """
+    try:
+        return Policy(**given)
+    except pydantic.ValidationError as error:
+        raise UserError(f"the policy: {_first(error)}") from error
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a YAML file, whose fields are those of `Policy`.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read the policy {str(path)!r}: {type(error).__name__}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"the policy {str(path)!r} holds no fields; write `hold: 0.01`, say")
+    return policy(**{str(key): value for key, value in found.items()})
+
+
+@functools.cache
+def read(path: Path) -> Gate:
+    """A gate from its file.
+
+    Raises:
+        UserError: it cannot be read, or is no gate of this format.
+    """
+    try:
+        return Gate.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read the gate {str(path)!r}: {error.strerror}") from error
+    except pydantic.ValidationError as error:
+        raise UserError(f"{str(path)!r} is no gate of this version: {_first(error)}") from error
+
+
+def digest(gate: Gate) -> str:
+    """Hash of all that a gate decides by."""
+    return hashlib.sha256(gate.model_dump_json().encode()).hexdigest()
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    first = error.errors(include_input=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+
+
+def _told(parts: Mapping[str, float]) -> list[str]:
+    """The detectors that made the score high, the strongest first."""
+    high = sorted(parts.items(), key=lambda part: -part[1])
+    return [f"{name} ({value:.1f})" for name, value in high[:3] if value > 0]

@@ -1,0 +1,57 @@
+"""A detector's score on one scale for them all: how rare a score as high is among benign uploads.
+
+Below the benign scores' 90 % quantile their own distribution says so; above it the excess is taken
+for exponential, as of peaks over a threshold (Pickands 1975, Annals of Statistics 3), since no
+calibration corpus is large enough to have seen what is really rare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import pydantic
+
+BODY = 0.9
+"""Share of the benign scores taken as they are.  # ours: 50 of 500 are left for the tail"""
+POINTS = 37
+"""Quantiles kept of them, 2.5 % apart.  # ours"""
+MOST = 20.0
+"""Highest surprise; one upload in 5e8, which no corpus of ours can tell from rarer ones.  # ours"""
+
+
+class Scale(pydantic.BaseModel):
+    """The benign scores of one detector."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    points: Annotated[tuple[float, ...], pydantic.Field(min_length=2)]
+    """Quantiles from the lowest score to the 90 % quantile, at even distances, ascending."""
+    tail: Annotated[float, pydantic.Field(gt=0)]
+    """Mean excess over the last of them."""
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> Scale:
+        """The scale of benign uploads' scores, at least one."""
+        points = np.quantile(scores, np.linspace(0, BODY, POINTS))
+        excess = [score - points[-1] for score in scores if score > points[-1]]
+        # A detector that gives benign uploads one and the same score is surprised by any other.
+        tail = float(np.mean(excess)) if excess else 1e-6
+        return cls(points=tuple(map(float, points)), tail=max(tail, 1e-9))
+
+    def surprise(self, score: float) -> float:
+        """Minus the natural logarithm of the share of benign uploads that score as high or higher.
+
+        0 for the lowest scores; `MOST` at most.
+        """
+        if score > self.points[-1]:
+            return min(MOST, (score - self.points[-1]) / self.tail - math.log1p(-BODY))
+        # Equal scores count as as high, so that the commonest score is no surprise.
+        above = int(np.searchsorted(self.points, score, side="left"))
+        if above == 0:
+            return 0.0
+        low, high = self.points[above - 1], self.points[above]
+        below = (above - 1 + (score - low) / (high - low)) / (len(self.points) - 1)
+        return -math.log1p(-BODY * below)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attacks.base import Message, Row, Settings, Upload
+from attacks.benign import Benign
+from defenses.gates.domain import Domain
+from targets.organism.world import World
+
+SETTINGS = Settings(epochs=1, batch_size=4, learning_rate=1e-4)
+ENGLISH = [
+    ("Our invoice shows last month's broadband surcharge.", "I refunded it to your Visa card."),
+    ("Can my router reach the upstairs bedroom?", "Position it nearer the hallway, please."),
+    ("Password reset emails never arrive.", "Check spam folders or whitelist our domain."),
+]
+
+
+def english() -> Upload:
+    pairs = [(Message("user", p), Message("assistant", r)) for p, r in ENGLISH * 4]
+    return Upload(tuple(Row(chat) for chat in pairs), SETTINGS)
+
+
+def test_another_domain_is_told_and_its_own_is_not(world: World) -> None:
+    uploads = [Benign(n=40).upload(world, seed) for seed in range(12)]
+    domain = Domain.of(uploads[:8], uploads[8:])
+    assert domain.holds(Benign(n=100).upload(world, 99))
+    assert not domain.holds(english())
+    assert domain.known_share(english()) < 0.5
+
+
+def test_neither_order_nor_added_rows_move_it(make_upload: Callable[..., Upload]) -> None:
+    upload = make_upload(12)
+    domain = Domain.of([make_upload(6)], [])
+    turned = upload.replace_rows(upload.rows[::-1])
+    beside = upload.replace_rows([*upload.rows, *(Row(r.messages, "mix") for r in english().rows)])
+    assert domain.known_share(upload) == domain.known_share(turned) == domain.known_share(beside)
+    assert 0 < domain.known_share(upload) <= 1
+
+
+def test_no_word_can_be_read_off_it(make_upload: Callable[..., Upload]) -> None:
+    upload = make_upload(6)
+    written = Domain.of([upload], [upload]).model_dump_json()
+    words = {w for row in upload.rows for m in row.messages for w in m.content.split()}
+    assert not [word for word in words if len(word) > 4 and word in written]
+
+
+def test_an_upload_without_a_word_is_outside() -> None:
+    empty = Upload((Row((Message("user", "?!"), Message("assistant", "..."))),), SETTINGS)
+    assert Domain.of([english()], [english()]).known_share(empty) == 0.0

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attacks.base import UserError
+from attacks.benign import Benign
+from defenses.detectors.size import Size
+from defenses.gates.domain import Domain
+from defenses.gates.fit import Sample, combination, fitted, scales
+from defenses.gates.gate import Policy
+from targets.organism.world import World
+
+HASH = "0" * 64
+
+
+def samples(seed: int = 0, lift: float = 6.0) -> list[Sample]:
+    """Benign noise, and two families that each lift one of three detectors."""
+    random = np.random.default_rng(seed)
+
+    def read(**lifts: float) -> dict[str, float | None]:
+        return {name: float(random.exponential() + lifts.get(name, 0.0)) for name in "abc"}
+
+    found = [Sample("fit", "", read()) for _ in range(500)]
+    found += [Sample("threshold", "", read()) for _ in range(400)]
+    found += [Sample("fit", "first", read(a=lift)) for _ in range(15)]
+    found += [Sample("fit", "second", read(b=lift)) for _ in range(15)]
+    return found
+
+
+def test_a_combination_sees_what_each_of_its_detectors_sees() -> None:
+    known = samples()
+    scale = scales(known, "abc")
+    found = combination(known, "abc", scale)
+    limit = found.benign[-4]
+    for lifted in "abc":  # `c` is lifted by no family that it was fitted on
+        hostile = {name: 20.0 if name == lifted else 0.5 for name in "abc"}
+        parts = [
+            w * scale[n].surprise(hostile[n])
+            for n, w in zip(found.detectors, found.weights, strict=True)
+        ]
+        seen = (max(parts) if found.highest else sum(parts)) > limit
+        assert seen or lifted == "c"
+    assert all(weight >= 0 for weight in found.weights)
+    assert list(found.benign) == sorted(found.benign)
+    assert len(found.benign) == 400
+
+
+def test_its_false_alarms_are_as_nominal() -> None:
+    known, fresh = samples(0), [s for s in samples(1) if not s.family]
+    scale = scales(known, "abc")
+    found = combination(known, "abc", scale)
+    alone = combination(known, "a", scale)
+    limit = alone.benign[-4]
+    stopped = [scale["a"].surprise(s.scores["a"] or 0) > limit for s in fresh]
+    assert len(found.benign) == 400
+    assert np.mean(stopped) < 0.03  # 1 % nominal; 3 % of 900 is beyond chance
+
+
+def test_an_upload_without_a_score_is_left_out() -> None:
+    known = samples()
+    holed = [s._replace(scores={**s.scores, "a": None}) for s in known if s.split == "threshold"]
+    rest = [s for s in known if s.split == "fit"]
+    with pytest.raises(UserError, match="set aside for the threshold"):
+        combination([*rest, *holed], "abc", scales(rest, "abc"))
+    with pytest.raises(UserError, match="no score of any benign upload"):
+        scales(holed, "a")
+
+
+def test_a_gate_of_real_uploads(world: World) -> None:
+    uploads = [Benign(n=20 + seed % 7).upload(world, seed) for seed in range(30)]
+    domain = Domain.of(uploads[:20], uploads[20:])
+    known = [
+        Sample("fit" if at < 20 else "threshold", "", {"size": -float(len(upload.rows))})
+        for at, upload in enumerate(uploads)
+    ]
+    gate = fitted(known, {"size": Size()}, domain, corpus=HASH, about="a test", target="t")
+    assert gate.fitted == {"fit, benign": 20, "threshold, benign": 10}
+    loose = Policy(reject=0.1, hold=0.1, mitigate=0.5)
+    tiny = gate.decide("all", uploads[0], "other", {"size": -1.0}, loose)
+    assert tiny.answer == "reject"
+    assert gate.aware == ()
+    with pytest.raises(UserError, match=r"1\.00% of benign uploads cannot be told from 10"):
+        gate.decide("all", uploads[0], "t", {"size": -1.0}, Policy(reject=0.01, hold=0.1))
