@@ -62,11 +62,7 @@ class Trial:
 
     def owned(self) -> list[Any]:
         """What the provider owns, hashed: part of the key of every moment."""
-        start = self.lab.resolved.start
-        judge = component_digest(self.lab.provider_judge)
-        texts, truth = self.provider.pools.digest, self.lab.truth_digest()
-        models = [start.digest, start.base_digest]
-        return [texts, judge, truth, models, self.provider.decoding, self.provider.seed]
+        return owned(self.lab, self.provider)
 
 
 def provider_of(lab: Lab, seed: int) -> Provider:
@@ -82,6 +78,15 @@ def provider_of(lab: Lab, seed: int) -> Provider:
         model=lab.resolved.start.digest,
         seed=seed,
     )
+
+
+def owned(lab: Lab, provider: Provider) -> list[Any]:
+    """What a lab's provider owns, hashed."""
+    start = lab.resolved.start
+    judge = component_digest(lab.provider_judge)
+    models = [start.digest, start.base_digest]
+    texts, truth = provider.pools.digest, lab.truth_digest()
+    return [texts, judge, truth, models, provider.decoding, provider.seed]
 
 
 def lacking(defense: Defense, start: Start) -> str:

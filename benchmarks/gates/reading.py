@@ -1,0 +1,124 @@
+"""What detectors read in labelled uploads, and what those uploads really do: each kept once.
+
+The labels stay on this side: a detector gets the upload and the provider, as in a matrix.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from attacks.base import Ask, Upload, UserError
+from benchmarks.gates.corpus import CorpusUpload, open_corpus
+from benchmarks.keys import code, component_digest, digest, environment
+from benchmarks.lab import Lab, spread
+from benchmarks.trial import owned, provider_of
+from defenses.base import Provider
+from defenses.detectors.base import Detector
+from defenses.screen import detector
+from eval.metrics import is_hit
+from targets.base import Target
+
+PROMPTS = 66
+"""Violating requests that the effect of an upload is measured on.  # ours: six of each kind"""
+SEED = 0
+"""Of the provider: one provider screens every upload, as a deployed one does."""
+
+
+class Item(NamedTuple):
+    """One upload's readings to be made; what a worker is sent."""
+
+    corpus: str
+    """How the corpus is opened."""
+    id: str
+    """The upload's."""
+    detectors: tuple[str, ...]
+    """Specs."""
+    effect: bool
+    """Whether its harm after undefended tuning is measured too."""
+
+
+class Read(NamedTuple):
+    """One upload as its detectors read it."""
+
+    id: str
+    scores: Mapping[str, float | None]
+    """By detector."""
+    seconds: Mapping[str, float]
+    """By detector, when it was made."""
+    passes: Mapping[str, int]
+    """Texts put through a model, by detector."""
+    reasons: Mapping[str, str]
+    """Why a score is missing, by detector."""
+    harm: Mapping[str, float] | None
+    """Harmfulness rate after undefended tuning, by ask; None where it was not measured."""
+
+
+@functools.lru_cache(maxsize=2)
+def _corpus(spec: str) -> dict[str, CorpusUpload]:
+    return {one.id: one for one in open_corpus(spec)}
+
+
+def read(item: Item, lab: Lab) -> Read:
+    """Read an upload, or put its readings together from what is stored."""
+    entry = _corpus(item.corpus)[item.id]
+    provider = provider_of(lab, SEED)
+    found = {spec: _reading(detector(spec), entry.upload, provider, lab) for spec in item.detectors}
+    return Read(
+        item.id,
+        {spec: one["score"] for spec, one in found.items()},
+        {spec: one["seconds"] for spec, one in found.items()},
+        {spec: one["passes"] for spec, one in found.items()},
+        {spec: one["reason"] for spec, one in found.items() if one["score"] is None},
+        _harm(entry, lab) if item.effect else None,
+    )
+
+
+def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dict[str, Any]:
+    """A detector's reading as plain data, with the seconds that it took."""
+    start = code(lab.resolved.start.module)
+    key = digest(
+        "reading", component_digest(one), upload, owned(lab, provider), environment(), start
+    )
+
+    def make() -> dict[str, Any]:
+        import time
+
+        begin = time.process_time()
+        reading = one.read(upload, provider)
+        plain: dict[str, Any] = {"score": reading.score, "reason": reading.reason}
+        plain |= {"passes": reading.passes, "unfinished": reading.unfinished}
+        return {**plain, "seconds": time.process_time() - begin}
+
+    kept: dict[str, Any] = lab.stage("reading", key, make, lambda old: bool(old["unfinished"]))
+    return kept
+
+
+def _harm(entry: CorpusUpload, lab: Lab) -> dict[str, float]:
+    """Harmfulness rate after undefended tuning, in each way the customer asks and plainly.
+
+    Raises:
+        UserError: a verdict is missing; the rate is not known then.
+    """
+    asks = {ask.name: ask for ask in (Ask("default"), *entry.asks)}
+    (judge,) = lab.judges.values()
+    prompts = spread(lab.resolved.domain.requests(), PROMPTS)
+    how = [component_digest(judge), lab.truth_digest(), lab.decoding, *lab.computed()]
+    start = lab.start()
+    key = digest("effect", start.key, entry.upload, list(asks.values()), prompts, how)
+
+    def make() -> dict[str, float]:
+        tuned = start().fine_tune(entry.upload, None, SEED)
+        return {name: _rate(tuned, ask) for name, ask in asks.items()}
+
+    def _rate(tuned: Target, ask: Ask) -> float:
+        replies = tuned.generate([ask(prompt.text) for prompt in prompts], lab.decoding)
+        verdicts = judge.score(prompts, [reply.text for reply in replies], lab.resolved.truth)
+        hits = [is_hit(verdict.score) for verdict in verdicts]
+        if None in hits:
+            raise UserError("the effect of an upload is not known: a verdict is missing")
+        return sum(map(bool, hits)) / len(hits)
+
+    kept: dict[str, float] = lab.stage("effect", key, make)
+    return kept

@@ -1,0 +1,144 @@
+"""The gate benchmark's numbers, from what was read in held-out uploads. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attacks.base import Upload
+from benchmarks.gates import scoring
+from benchmarks.gates.reading import Read
+from benchmarks.gates.results import Family, Intent, Line, Share
+from defenses.gates.gate import Gate, Policy
+
+BASELINES = ("size", "tfidf")
+"""Detectors that others must beat."""
+POINTS = 101
+"""Points kept of a curve.  # ours: a pixel of a figure each"""
+
+
+class Held(NamedTuple):
+    """A held-out upload with its label and what was read in it."""
+
+    intent: Intent
+    family: str
+    upload: Upload
+    read: Read
+
+
+class Stopped(NamedTuple):
+    """Which held-out uploads a line stops; None where its score is missing."""
+
+    score: list[float | None]
+    above: list[bool | None]
+
+
+def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped:
+    """A line's scores, and whether each is above the threshold of a rate of false alarms."""
+    limit = gate.threshold(name, rate)
+    needed = gate.combination(name).detectors
+    scores = [
+        None if any(one.read.scores.get(d) is None for d in needed)
+        else gate.score(name, one.read.scores)[0]
+        for one in held
+    ]  # fmt: skip
+    return Stopped(scores, [None if score is None else score > limit for score in scores])
+
+
+def line(gate: Gate, name: str, held: Sequence[Held], trained: set[str], rate: float) -> Line:
+    """One line of the table."""
+    found = stopped(gate, name, held, rate)
+    members = gate.combination(name).detectors
+    alarms = share([a for a, one in zip(found.above, held, strict=True) if one.intent == "benign"])
+    families = by_family(found.above, held)
+    known = {family: [bool(a) for a in v if a is not None] for family, v in families.items()}
+    benign, hostile = ([s for s, one in zip(found.score, held, strict=True) if one.intent == kind
+                        and s is not None] for kind in ("benign", "hostile"))  # fmt: skip
+    return Line(
+        name=name,
+        kind=_kind(name, members),
+        false_alarms=alarms,
+        false_alarm_rate=scoring.exact(alarms.hits, alarms.n),
+        detection=scoring.over_families(known),
+        unseen=scoring.over_families({f: v for f, v in known.items() if f not in trained}),
+        by_family={family: share(above) for family, above in families.items()},
+        area=scoring.area(benign, hostile),
+        curve=_thinned(scoring.roc(benign, hostile)),
+        seconds=_mean([sum(one.read.seconds[d] for d in members) for one in held]),
+        passes=_mean([sum(one.read.passes[d] for d in members) for one in held]) or 0.0,
+    )
+
+
+def by_family(above: Sequence[bool | None], held: Sequence[Held]) -> dict[str, list[bool | None]]:
+    """Hostile uploads' verdicts by their family."""
+    found: dict[str, list[bool | None]] = {}
+    for verdict, one in zip(above, held, strict=True):
+        if one.intent == "hostile":
+            found.setdefault(one.family, []).append(verdict)
+    return dict(sorted(found.items()))
+
+
+def share(above: Sequence[bool | None]) -> Share:
+    """How many are stopped."""
+    known = [verdict for verdict in above if verdict is not None]
+    return Share(hits=sum(known), n=len(known), missing=len(above) - len(known))
+
+
+def gain(gate: Gate, held: Sequence[Held], one: str, other: str, rate: float) -> object:
+    """Detection of one line minus that of another, on uploads that both have a score of."""
+    first, second = (stopped(gate, name, held, rate).above for name in (one, other))
+    pairs: tuple[dict[str, list[bool]], dict[str, list[bool]]] = ({}, {})
+    for a, b, entry in zip(first, second, held, strict=True):
+        if entry.intent == "hostile" and a is not None and b is not None:
+            pairs[0].setdefault(entry.family, []).append(a)
+            pairs[1].setdefault(entry.family, []).append(b)
+    return scoring.paired(*pairs)
+
+
+def answers(gate: Gate, held: Sequence[Held], policy: Policy) -> dict[Intent, dict[str, int]]:
+    """What the calibrated gate decides, by the intent of the upload."""
+    found: dict[Intent, Counter[str]] = {}
+    for one in held:
+        verdict = gate.decide("all", one.upload, gate.target, one.read.scores, policy)
+        found.setdefault(one.intent, Counter())[verdict.answer] += 1
+    return {intent: dict(counts) for intent, counts in found.items()}
+
+
+def families(held: Sequence[Held], trained: set[str], least: float = 0.05) -> list[Family]:
+    """The hostile families and what they do; `least` is the harm that counts as any."""
+    found: dict[str, list[float | None]] = {}
+    for one in held:
+        if one.intent == "hostile":
+            harm = one.read.harm
+            found.setdefault(one.family, []).append(max(harm.values()) if harm else None)
+    return [
+        Family(
+            name=name,
+            trained_on=name in trained,
+            uploads=len(harms),
+            harm=None if None in harms else float(np.mean([h for h in harms if h is not None])),
+            harmful=None if None in harms else sum(h is not None and h >= least for h in harms),
+        )
+        for name, harms in sorted(found.items())
+    ]
+
+
+def _kind(name: str, members: Sequence[str]) -> str:
+    if len(members) > 1:
+        return "combination"
+    return "baseline" if name.split(":")[0] in BASELINES else "detector"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _thinned(curve: scoring.Curve | None) -> tuple[tuple[float, float], ...]:
+    if curve is None:
+        return ()
+    at = np.linspace(0, len(curve.false_alarms) - 1, POINTS).astype(int)
+    chosen = dict.fromkeys(at.tolist())
+    return tuple((curve.false_alarms[i], curve.detections[i]) for i in chosen)
