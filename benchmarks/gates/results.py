@@ -52,7 +52,7 @@ class Line(pydantic.BaseModel):
     false_alarm_rate: Interval | None
     """With Clopper and Pearson's interval, beside the nominal rate."""
     detection: Interval | None
-    """Mean over families of the share above the threshold; bootstrap over families, then uploads."""
+    """Mean over families of the share above it; bootstrap over families, then uploads."""
     unseen: Interval | None
     """The same over families that the gate was not fitted on."""
     by_family: dict[str, Share]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from benchmarks.gates import scoring
 from benchmarks.gates.reading import Read
 from benchmarks.gates.results import Family, Intent, Line, Share
 from defenses.gates.gate import Gate, Policy
+from eval.metrics import Interval
 
 BASELINES = ("size", "tfidf")
 """Detectors that others must beat."""
@@ -87,7 +88,7 @@ def share(above: Sequence[bool | None]) -> Share:
     return Share(hits=sum(known), n=len(known), missing=len(above) - len(known))
 
 
-def gain(gate: Gate, held: Sequence[Held], one: str, other: str, rate: float) -> object:
+def gain(gate: Gate, held: Sequence[Held], one: str, other: str, rate: float) -> Interval | None:
     """Detection of one line minus that of another, on uploads that both have a score of."""
     first, second = (stopped(gate, name, held, rate).above for name in (one, other))
     pairs: tuple[dict[str, list[bool]], dict[str, list[bool]]] = ({}, {})
@@ -126,7 +127,7 @@ def families(held: Sequence[Held], trained: set[str], least: float = 0.05) -> li
     ]
 
 
-def _kind(name: str, members: Sequence[str]) -> str:
+def _kind(name: str, members: Sequence[str]) -> Literal["combination", "detector", "baseline"]:
     if len(members) > 1:
         return "combination"
     return "baseline" if name.split(":")[0] in BASELINES else "detector"

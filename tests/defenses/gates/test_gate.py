@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks.base import Upload, UserError
+from defenses.gates import gate as gates
+from defenses.gates.domain import Domain
+from defenses.gates.gate import Combination, Gate, Policy
+from defenses.gates.scale import Scale
+
+UNIT = Scale(points=(0.0, 2.302585092994046), tail=1.0)
+"""A scale on which a surprise is the score itself, from 2.4 on."""
+BENIGN = tuple(float(at) / 40 for at in range(400))
+
+
+@pytest.fixture(scope="module")
+def gate(make_upload: Callable[..., Upload]) -> Gate:
+    """A gate of two detectors, one bound to the domain and one to the model."""
+    domain = Domain.of([make_upload(6)], [make_upload(6)])
+    both = Combination(detectors=("words", "pilot"), weights=(1.0, 2.0), benign=BENIGN)
+    return Gate(
+        corpus="0" * 64,
+        about="a test",
+        target="model",
+        fitted={},
+        bound=("words",),
+        aware=("pilot",),
+        scales={"words": UNIT, "pilot": UNIT, "size": UNIT},
+        combinations={
+            "all": both,
+            "top": both.model_copy(update={"highest": True}),
+            "pilot": Combination(detectors=("pilot",), weights=(1.0,), benign=BENIGN),
+            "size": Combination(detectors=("size",), weights=(1.0,), benign=BENIGN),
+        },
+        domain=domain,
+    )
+
+
+@given(
+    st.floats(0, 30),
+    st.floats(0, 30),
+    st.lists(st.floats(0.0025, 0.9), min_size=3, max_size=3).map(sorted),
+)
+def test_a_stricter_answer_needs_a_higher_score(
+    gate: Gate, make_upload: Callable[..., Upload], words: float, pilot: float, rates: list[float]
+) -> None:
+    policy = Policy(reject=rates[0], hold=rates[1], mitigate=rates[2])
+    order = ["allow", "allow with mitigation", "hold", "reject"]
+    scores = {"words": words, "pilot": pilot}
+    verdict = gate.decide("all", make_upload(6), "model", scores, policy)
+    higher = gate.decide("all", make_upload(6), "model", {**scores, "pilot": pilot + 1}, policy)
+    assert order.index(verdict.answer) <= order.index(higher.answer)
+    assert verdict.nominal is not None
+    stopped = [(verdict.nominal, verdict.answer)] * (verdict.answer != "allow")
+    assert all(nominal <= rates[2] for nominal, _ in stopped)
+
+
+def test_a_score_is_the_sum_or_the_highest_of_its_parts(gate: Gate) -> None:
+    scores = {"words": 3.0, "pilot": 4.0}
+    total, parts = gate.score("all", scores)
+    assert (total, parts) == (pytest.approx(11.0), {"words": 3.0, "pilot": 8.0})
+    assert gate.score("top", scores)[0] == pytest.approx(8.0)
+
+
+def test_what_is_missing_or_elsewhere_is_inconclusive(
+    gate: Gate, make_upload: Callable[..., Upload]
+) -> None:
+    upload, policy = make_upload(6), Policy()
+    low = {"words": 0.0, "pilot": 0.0, "size": 0.0}
+    assert gate.decide("all", upload, "model", low, policy).answer == "allow"
+    holed = gate.decide("all", upload, "model", {**low, "pilot": None}, policy)
+    assert (holed.answer, holed.score) == ("inconclusive", None)
+    assert holed.reasons == ("no score from pilot",)
+    other = gate.decide("pilot", upload, "another", low, policy)
+    assert other.answer == "inconclusive"
+    assert "another served model" in other.reasons[0]
+    strange = make_upload(6, system="Quarterly broadband invoices need urgent reconciliation, OK?")
+    stranger = strange.replace_rows(
+        [type(r)((r.messages[0], r.messages[0], r.messages[0])) for r in strange.rows]
+    )
+    outside = gate.decide("all", stranger, "model", low, policy)
+    assert outside.answer == "inconclusive"
+    assert "outside the gate's domain" in outside.reasons[0]
+    # Neither bound to a domain nor to a model: it still decides.
+    assert gate.decide("size", stranger, "another", low, policy).answer == "allow"
+
+
+def test_a_rate_is_not_claimed_from_too_few_uploads(gate: Gate) -> None:
+    assert gate.threshold("all", 1 / 401) == BENIGN[-1]
+    with pytest.raises(UserError, match=r"cannot be told from 400 of them; give at least 0\.25%"):
+        gate.threshold("all", 0.002)
+    with pytest.raises(UserError, match="it has all, top, pilot, size"):
+        gate.threshold("none", 0.01)
+
+
+def test_the_nominal_rate_is_conformal(gate: Gate) -> None:
+    assert gate.nominal("all", 1e9) == pytest.approx(1 / 401)
+    assert gate.nominal("all", -1.0) == 1.0
+    stopped = [score for score in BENIGN if score > gate.threshold("all", 0.01)]
+    assert len(stopped) == 3  # at most 1 % of 401, the threshold's own upload left out
+
+
+def test_it_is_read_as_it_was_written(gate: Gate, tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    path.write_text(gate.model_dump_json())
+    assert gates.read(path) == gate
+    assert gates.digest(gates.read(path)) == gates.digest(gate)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[1]", "\x00", '{"format": 2}', '{"corpus": "x"}'],
+)
+def test_a_file_that_is_no_gate_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="no gate of this version"):
+        gates.read(path)
+    with pytest.raises(UserError, match="cannot read the gate"):
+        gates.read(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hold: 0.001\n", "reject <= hold <= mitigate"),
+        ("hold: 2\n", "less than 1"),
+        ("nonesuch: 1\n", "nonesuch"),
+        ("[1]", "holds no fields"),
+        ("{", "cannot read the policy"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=told):
+        gates.read_policy(path)
+
+
+def test_a_policy_says_what_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("hold: 0.05\n")
+    assert gates.read_policy(path) == Policy(hold=0.05)
+    path.write_text("")
+    assert gates.read_policy(path) == Policy()
