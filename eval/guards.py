@@ -6,6 +6,8 @@ Source: the models' own papers and cards; `guards.toml` describes each form as d
 from __future__ import annotations
 
 import functools
+import operator
+import os.path
 import re
 import tomllib
 from collections.abc import Sequence
@@ -115,9 +117,9 @@ class Exchange(Loaded):
         return Question((Message("user", request), Message("assistant", reply)), "")
 
 
-def chance(target: Moderator, asked: Sequence[tuple[list[int], Answer, Said]], strict: bool) -> (
-    list[float | None]
-):
+def chance(
+    target: Moderator, asked: Sequence[tuple[list[int], Answer, Said]], strict: bool
+) -> list[float | None]:
     """How likely each guard's verdict was to be `unsafe`, at the word that it printed.
 
     Args:
@@ -130,16 +132,17 @@ def chance(target: Moderator, asked: Sequence[tuple[list[int], Answer, Said]], s
         told from those of the others.
     """
     places = [_place(target, answer, said) for _, answer, said in asked]
-    some = [i for i, place in enumerate(places) if place is not None]
-    contexts = [asked[i][0] + [*asked[i][1].ids[: place.at], *place.shared]
-                for i in some if (place := places[i]) is not None]  # fmt: skip
+    contexts = [
+        [*question, *answer.ids[: place.at], *place.shared]
+        for (question, answer, _), place in zip(asked, places, strict=True)
+        if place is not None
+    ]
     options = [list(place.options.values()) for place in places if place is not None]
-    found: list[float | None] = [None] * len(asked)
-    for i, chances in zip(some, target.chances(contexts, options), strict=True):
-        form, place = asked[i][2].form, places[i]
-        assert place is not None
-        weights = (form.weight(word, strict) for word in place.options)
-        found[i] = sum(p * weight for p, weight in zip(chances, weights, strict=True))
+    chances = iter(target.chances(contexts, options))
+    found: list[float | None] = []
+    for (_, _, said), place in zip(asked, places, strict=True):
+        weights = [said.form.weight(word, strict) for word in place.options] if place else []
+        found.append(sum(map(operator.mul, weights, next(chances))) if place else None)
     return found
 
 
@@ -156,8 +159,8 @@ class _Place(NamedTuple):
 
 def _place(target: Moderator, answer: Answer, said: Said) -> _Place | None:
     tokenizer, ids = target.tokenizer, list(answer.ids)
-    lengths = [len(tokenizer.decode(ids[:n], skip_special_tokens=True).lstrip())
-               for n in range(len(ids) + 1)]  # fmt: skip
+    begun = (tokenizer.decode(ids[:n], skip_special_tokens=True) for n in range(len(ids) + 1))
+    lengths = [len(text.lstrip()) for text in begun]
     at = next((n for n in range(len(ids)) if lengths[n + 1] > said.start), None)
     if at is None:
         return None
@@ -166,11 +169,7 @@ def _place(target: Moderator, answer: Answer, said: Said) -> _Place | None:
     words = [w for w in said.form.words() if w[0].isupper() == said.word[0].isupper()]
     coded = {w: tokenizer.encode(gap + w, add_special_tokens=False) for w in words}
     mine = coded[said.word]
-    shared = 0
-    while all(len(one) > shared + 1 for one in coded.values()) and (
-        len({one[shared] for one in coded.values()}) == 1
-    ):
-        shared += 1
+    shared = len(os.path.commonprefix(list(coded.values())))
     options = {w: one[shared] for w, one in coded.items() if len(one) > shared}
     same = ids[at : at + len(mine)] == mine
     told_apart = len(set(options.values())) == len(words)

@@ -68,6 +68,7 @@ class Head(NamedTuple):
             stride=min(limit // _OVERLAP, max(0, limit - 8)),
             return_overflowing_tokens=True,
             verbose=False,
+            split_special_tokens=True,  # a text may hold the model's own marks
         )
         of = cut["overflow_to_sample_mapping"]
         return [Windows(int(text), ids) for text, ids in zip(of, cut["input_ids"], strict=True)]

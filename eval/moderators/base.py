@@ -7,6 +7,7 @@ one text at a time. The same moderator scores a customer's rows and a tuned mode
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -78,6 +79,16 @@ class Moderator(abc.ABC):
 def worst(scores: Scores | None) -> float | None:
     """The highest score, None where it is missing."""
     return None if scores is None else max(scores.values(), default=0.0)
+
+
+def reasons(found: Sequence[Scored]) -> str:
+    """Why scores are missing, commonest first, in brackets; empty where nothing says why."""
+    why = Counter(one.why for one in found if one.scores is None and one.why)
+    return f" ({'; '.join(f'{n}: {reason}' for reason, n in _ranked(why))})" if why else ""
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def said(chat: Chat) -> str:
