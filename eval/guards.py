@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import os.path
 import re
 import tomllib
 from collections.abc import Sequence
@@ -169,7 +168,8 @@ def _place(target: Moderator, answer: Answer, said: Said) -> _Place | None:
     words = [w for w in said.form.words() if w[0].isupper() == said.word[0].isupper()]
     coded = {w: tokenizer.encode(gap + w, add_special_tokens=False) for w in words}
     mine = coded[said.word]
-    shared = len(os.path.commonprefix(list(coded.values())))
+    columns = enumerate(zip(*coded.values(), strict=False))
+    shared = next((n for n, column in columns if len(set(column)) > 1), len(mine))
     options = {w: one[shared] for w, one in coded.items() if len(one) > shared}
     same = ids[at : at + len(mine)] == mine
     told_apart = len(set(options.values())) == len(words)
