@@ -96,12 +96,13 @@ def silent(tmp_path: Path) -> str:
     path = tmp_path / "silent.py"
     path.write_text(
         "from attacks.base import component\n"
-        "from eval.moderators.base import Moderator, said\n"
+        "from eval.moderators.base import Moderator, Scored, said\n"
         "@component\n"
         "class Silent(Moderator):\n"
         '    """Says little."""\n'
-        "    def scores(self, chats, pools, seed):\n"
-        "        return [None if len(said(c)) % 2 else {'x': 0.0} for c in chats]\n"
+        "    def scored(self, chats, owner):\n"
+        "        mute = Scored(None, 'an odd number', again=True)\n"
+        "        return [mute if len(said(c)) % 2 else Scored({'x': 0.0}) for c in chats]\n"
     )
     return str(path)
 
@@ -109,10 +110,13 @@ def silent(tmp_path: Path) -> str:
 def test_what_could_not_be_scored_is_nothing(
     world: World, provider: Provider, silent: str, make_upload: Any
 ) -> None:
-    with pytest.raises(UserError, match="no score for") as caught:
+    with pytest.raises(
+        UserError, match=r"no score for .* replies \(\d+: an odd number\)"
+    ) as caught:
         filtered(world, provider, False, by=silent)
     assert caught.value.exit_code == 4
     decision = Moderate(by=silent).screen(make_upload(20), provider)
     assert decision.outcome == "review"
     assert decision.unfinished
     assert decision.keep is None
+    assert "an odd number" in decision.reason
