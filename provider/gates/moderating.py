@@ -1,0 +1,326 @@
+"""The moderation of an upload: validate it, read it, decide, and say all of that.
+
+Source:   two gates are what providers have: the training file is screened, the tuned model is
+          evaluated (OpenAI and Azure document both; the checks' thresholds are told to nobody).
+Differs:  the decision is calibrated on uploads and can be made again from the report.
+Breaks:   whatever the gate's detectors do not read (`defenses/screen.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from attacks.base import Row, Settings, Upload, UserError
+from attacks.uploads.report import Report as Checks
+from attacks.uploads.report import watched
+from attacks.uploads.rules import Finding, Profile
+from attacks.uploads.validate import validated
+from benchmarks.keys import component_digest, environment
+from benchmarks.lab import Lab
+from benchmarks.trial import provider_of
+from defenses import compose
+from defenses.base import moderator
+from defenses.detectors.base import Detector
+from defenses.gates import gate as gates
+from defenses.screen import SHIPPED, detector
+from provider.gates import readings, report, verdicts
+from provider.gates.report import Evidence, ModerationReport, NotRun, Place
+from provider.tuning import BASE_RATE
+from provider.tuning import Order as Job
+
+_CHUNK = 2**20
+MOST_SHOWN = 50
+"""Rows whose text is shown at most.  # ours: what a person reads"""
+
+
+class Order(NamedTuple):
+    """What is to be moderated, and how."""
+
+    path: Path
+    gate: Path | None = None
+    """None: the one that is shipped for the organism."""
+    by: str = "all"
+    policy: gates.Policy = gates.Policy()
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    """None for what a fine-tuning server takes."""
+    moderators: tuple[str, ...] = ()
+    profile: Profile = "any"
+    show_text: bool = False
+
+
+class Opened(NamedTuple):
+    """An upload as the validator read it."""
+
+    file: report.File
+    structure: report.Structure
+    rows: tuple[Row, ...]
+    lines: readings.Lines
+    unread: tuple[NotRun, ...]
+    """What of it no detector sees."""
+
+
+class Plan(NamedTuple):
+    """What will be done, known before anything that costs is done."""
+
+    opened: Opened
+    upload: Upload | None
+    """None where the structure decides."""
+    lacking: str
+    detectors: Mapping[str, Detector]
+    skipped: tuple[NotRun, ...]
+    questions: int
+    """That detectors ask of models at most."""
+    sent: tuple[str, ...]
+    """Moderators that the rows' texts are given to."""
+
+
+Show = Callable[[int, int], None]
+
+
+def opened(path: Path, profile: Profile = "any") -> Opened:
+    """A file, validated line by line; what is hashed is what was read.
+
+    Raises:
+        UserError: it is no file.
+        OSError: it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{str(path)!r} is not a file")
+    checks = Checks()
+    rows: list[Row] = []
+    lines: list[int] = []
+    accepted = 0
+    with path.open("rb") as file:
+        stream = _Hashed(file)
+        for checked in watched(validated(stream, profile), checks):
+            accepted += checked.index is not None
+            if checked.row is not None and checked.line is not None:
+                rows.append(checked.row)
+                lines.append(checked.line)
+        stream.drain()
+    name = path.name.encode("utf-8", "replace").decode()
+    told = report.File(
+        name=name, sha256=stream.hash.hexdigest(), size=stream.size, lines=checks.lines,
+        rows=checks.rows, tokens=checks.tokens,
+    )  # fmt: skip
+    return Opened(
+        told, _structure(checks, profile), tuple(rows), readings.Lines(lines),
+        _unread(checks, accepted - len(rows)),
+    )  # fmt: skip
+
+
+def plan(order: Order, lab: Lab) -> Plan:
+    """What moderating will take.
+
+    Raises:
+        UserError: the gate, the policy, a moderator or the file cannot be had.
+    """
+    compose.mitigation(order.policy.mitigation)
+    gate = gates.read(order.gate or SHIPPED)
+    verdicts.thresholds(gate, order.by, order.policy)
+    for spec in order.moderators:
+        moderator(spec)
+    found = opened(order.path, order.profile)
+    if found.structure.errors or not found.rows:
+        why = "the file has errors of structure" if found.structure.errors else "it has no replies"
+        names = [*gate.combination(order.by).detectors, *order.moderators]
+        skipped = tuple(NotRun(what=name, why=why) for name in names)
+        return Plan(found, None, "" if found.structure.errors else why, {}, skipped, 0, ())
+    upload = Upload(found.rows, settings(order, len(found.rows)))
+    lacking = gate.lacking(order.by, upload, lab.resolved.start.digest)
+    used = {spec: detector(spec) for spec in gate.combination(order.by).detectors}
+    # A reading says something by itself only where it needs neither the domain nor the model.
+    kept = {
+        spec: one for spec, one in used.items()
+        if not lacking or not (spec in gate.bound or spec in gate.aware)
+    }  # fmt: skip
+    skipped = tuple(NotRun(what=spec, why=lacking) for spec in used if spec not in kept)
+    questions = sum(one.questions() for one in kept.values())
+    return Plan(found, upload, lacking, kept, skipped, questions, order.moderators)
+
+
+def moderate(
+    order: Order, planned: Plan, lab: Lab, show: Show = lambda n, of: None
+) -> ModerationReport:
+    """Read and decide.
+
+    Raises:
+        UserError: a moderator cannot be asked for a reason that is the user's to mend.
+    """
+    found, gate = planned.opened, gates.read(order.gate or SHIPPED)
+    provider = provider_of(lab, readings.SEED)
+    total = readings.pieces(len(planned.detectors), len(planned.sent), len(found.rows))
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        show(done, total)
+
+    show(0, total)
+    read: dict[str, report.Read] = {}
+    moderated: dict[str, report.Moderated] = {}
+    if planned.upload is not None:
+        for spec, one in planned.detectors.items():
+            read[spec] = readings.read(spec, one, planned.upload, provider, lab, found.lines)
+            tick()
+        for spec in planned.sent:
+            moderated[spec] = readings.moderated(
+                spec, moderator(spec), planned.upload, provider, lab, found.lines, tick
+            )
+    evidence = Evidence(
+        structure=found.structure,
+        lacking=planned.lacking,
+        readings=_placed(gate, order, read),
+        by=order.by,
+        gate=None if planned.upload is None else _needed(gate, order.by),
+        moderators=moderated,
+    )
+    return _report(order, planned, evidence, gate, lab)
+
+
+def settings(order: Order, rows: int) -> Settings:
+    """The tuning that would be done: what the order leaves open is the server's."""
+    nowhere = Path()
+    rate = order.learning_rate or BASE_RATE
+    job = Job(nowhere, None, nowhere, order.epochs, order.batch_size, rate, "full", 1.0, 0)
+    return job.settings(rows)
+
+
+def _report(
+    order: Order, planned: Plan, evidence: Evidence, gate: gates.Gate, lab: Lab
+) -> ModerationReport:
+    upload, start = planned.upload, lab.resolved.start
+    chosen = None if upload is None else upload.settings
+    told = chosen and report.Settings(
+        epochs=chosen.epochs, batch_size=chosen.batch_size, learning_rate=chosen.learning_rate
+    )
+    return ModerationReport(
+        file=planned.opened.file,
+        settings=told,
+        policy=order.policy,
+        policy_sha256=report.policy_digest(order.policy),
+        instrument=report.Instrument(
+            target=start.name,
+            target_sha256=start.digest,
+            gate=order.gate.name if order.gate else "shipped for the organism",
+            gate_sha256=gates.digest(gate),
+            corpus_sha256=gate.corpus,
+            detectors={spec: component_digest(one) for spec, one in planned.detectors.items()},
+            seed=readings.SEED,
+        ),
+        evidence=evidence,
+        verdict=verdicts.moderated(evidence, order.policy),
+        not_run=(*planned.skipped, *planned.opened.unread),
+        tools=report.tools(tuple(environment()["versions"])),
+        shown=_shown(planned.opened, evidence) if order.show_text else (),
+    )  # fmt: skip
+
+
+def _placed(
+    gate: gates.Gate, order: Order, read: Mapping[str, report.Read]
+) -> dict[str, report.Read]:
+    """Readings on the gate's scale."""
+    how = gate.combination(order.by)
+    found = {}
+    for spec, one in read.items():
+        surprise = None if one.score is None else gate.scales[spec].surprise(one.score)
+        weight = how.weights[how.detectors.index(spec)]
+        part = None if surprise is None else weight * surprise
+        limit = _alone(gate, spec, order.policy.hold)
+        found[spec] = one.model_copy(update={"surprise": surprise, "part": part, "limit": limit})
+    return found
+
+
+def _alone(gate: gates.Gate, spec: str, rate: float) -> float | None:
+    """The surprise above which a detector by itself would hold an upload."""
+    if spec not in gate.combinations:
+        return None
+    try:
+        weight = gate.combinations[spec].weights[0]
+        return gate.threshold(spec, rate) / weight if weight > 0 else None
+    except UserError:  # too few uploads are behind this detector for the rate
+        return None
+
+
+def _needed(gate: gates.Gate, by: str) -> gates.Gate:
+    """The gate with one combination, which is all that its decision takes."""
+    how = gate.combination(by)
+    scales = {spec: gate.scales[spec] for spec in how.detectors}
+    domain = gate.domain.model_copy(update={"words": ""})  # it was asked, and is large
+    return gate.model_copy(update={"combinations": {by: how}, "scales": scales, "domain": domain})
+
+
+def _structure(checks: Checks, profile: Profile) -> report.Structure:
+    return report.Structure(
+        profile=profile,
+        counts=dict(sorted(checks.counts.items())),
+        errors=checks.levels["error"],
+        warnings=checks.levels["warning"],
+        notes=checks.levels["note"],
+        places=tuple(map(_place, checks.findings)),
+    )
+
+
+def _place(one: Finding) -> Place:
+    return Place(
+        line=one.line, column=one.column, rule=one.rule, level=one.level, message=one.message,
+        turn=one.turn,
+    )  # fmt: skip
+
+
+def _unread(checks: Checks, without_reply: int) -> tuple[NotRun, ...]:
+    """What of the file no detector sees."""
+    found = []
+    if n := checks.formats["preference"]:
+        found.append(NotRun(what=f"the replies that {n} lines do not prefer",
+                            why="detectors read the preferred side"))  # fmt: skip
+    if without_reply:
+        found.append(NotRun(what=f"{without_reply} lines without a reply",
+                            why="detectors read requests with replies"))  # fmt: skip
+    if n := checks.counts["image"]:
+        found.append(NotRun(what=f"attachments in {n} messages",
+                            why="images, sound and files are not read"))  # fmt: skip
+    return tuple(found)
+
+
+def _shown(opened: Opened, evidence: Evidence) -> tuple[report.ShownRow, ...]:
+    """Texts of the rows that something points at, strongest first."""
+    row_at = {line: row for row, line in enumerate(opened.lines.of)}
+    places = [place for one in evidence.readings.values() for place in one.places]
+    places += [place for one in evidence.moderators.values() for place in one.places]
+    places = [place for place in places if place.line in row_at]
+    places.sort(key=lambda place: -(place.score or 0.0))
+    lines = list(dict.fromkeys(place.line for place in places if place.line is not None))
+    return tuple(
+        report.ShownRow(line=line, messages=opened.rows[row_at[line]].messages)
+        for line in lines[:MOST_SHOWN]
+    )
+
+
+class _Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def readline(self, limit: int, /) -> bytes:
+        """At most so many bytes of the next line."""
+        return self._took(self.file.readline(limit))
+
+    def drain(self) -> None:
+        """Hash what nobody read."""
+        while self._took(self.file.read(_CHUNK)):
+            pass
+
+    def _took(self, data: bytes) -> bytes:
+        self.hash.update(data)
+        self.size += len(data)
+        return data

@@ -1,0 +1,135 @@
+"""Reports for a terminal: plain lines, in which no name or text can move the cursor."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+
+from provider.gates.report import ModerationReport, Notice, NotRun, Place, Read
+
+FEW = 20
+"""Places told in the terminal.  # ours: a screen; the JSON has all"""
+_BAR = 24
+_LINE_BREAKS = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def plain(text: str) -> str:
+    """A text in one line, its control and direction characters written out."""
+    return "".join(
+        _LINE_BREAKS.get(c) or f"\\u{ord(c):04x}"
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else c
+        for c in text
+    )
+
+
+def moderation(report: ModerationReport) -> list[str]:
+    """The provider's report."""
+    return [plain(line) for line in _moderation(report)]
+
+
+def moderation_notice(notice: Notice) -> list[str]:
+    """The customer's report."""
+    return [plain(line) for line in _notice(notice)]
+
+
+def headline(report: ModerationReport) -> str:
+    """The decision in one line."""
+    said = "; ".join(report.verdict.reasons)
+    return plain(f"{report.verdict.answer.upper()}: {said}" if said else report.verdict.answer.upper())
+
+
+def _moderation(report: ModerationReport) -> Iterator[str]:
+    verdict, file = report.verdict, report.file
+    yield f"{verdict.answer.upper()}  {file.name}"
+    yield f"  {file.rows:,} rows in {file.lines:,} lines, {file.size:,} bytes, sha256 {file.sha256}"
+    if report.settings is not None:
+        s = report.settings
+        yield (f"  as if trained for {s.epochs} epochs, batches of {s.batch_size}, "
+               f"learning rate {s.learning_rate:.3g}")  # fmt: skip
+    if verdict.nominal is not None:
+        yield f"  {verdict.nominal:.2%} of benign uploads score as high or higher"
+    yield from (f"  because of {reason}" for reason in verdict.reasons)
+    yield from (f"  {line}" for line in verdict.advice)
+    yield from _structure(report)
+    yield from _readings(report)
+    yield from _moderators(report)
+    yield from _not_run(report.not_run)
+    yield from _shown(report)
+    i = report.instrument
+    yield f"read with {i.target} ({i.target_sha256[:12]}), gate {i.gate} ({i.gate_sha256[:12]})"
+
+
+def _structure(report: ModerationReport) -> Iterator[str]:
+    structure = report.evidence.structure
+    yield (f"structure: {structure.errors} errors, {structure.warnings} warnings, "
+           f"{structure.notes} notes")  # fmt: skip
+    yield from _places(structure.places, sum(structure.counts.values()))
+
+
+def _readings(report: ModerationReport) -> Iterator[str]:
+    found = report.evidence.readings
+    if found:
+        yield "detectors (surprise: minus the logarithm of the share of benign uploads as high):"
+    width = max(map(len, found), default=0)
+    for name, read in found.items():
+        yield f"  {name:<{width}}  {_reading(read)}"
+        if places := read.places:
+            lines = ", ".join(str(place.line) for place in places[:8])
+            yield f"  {'':<{width}}  points at lines {lines}{' ...' * (len(places) > 8)}"
+
+
+def _reading(read: Read) -> str:
+    if read.score is None or read.surprise is None:
+        return f"missing: {read.reason}"
+    filled = min(_BAR, round(read.surprise / 20 * _BAR))
+    limit = "" if read.limit is None else f", holds above {read.limit:.1f} by itself"
+    return f"{'#' * filled:.<{_BAR}} {read.surprise:5.1f}{limit}"
+
+
+def _moderators(report: ModerationReport) -> Iterator[str]:
+    for name, found in report.evidence.moderators.items():
+        yield (f"moderator {name}: {found.flagged} of {found.rows} rows flagged"
+               f"{f', {found.missing} missing' * (found.missing > 0)} (it decides nothing)")  # fmt: skip
+        if found.reason:
+            yield f"  missing: {found.reason}"
+        yield from _places(found.places, len(found.places))
+
+
+def _not_run(parts: Iterable[NotRun]) -> Iterator[str]:
+    by_why: dict[str, list[str]] = {}
+    for part in parts:
+        by_why.setdefault(part.why, []).append(part.what)
+    for why, whats in by_why.items():
+        yield f"not run: {', '.join(whats)}: {why}"
+
+
+def _shown(report: ModerationReport) -> Iterator[str]:
+    for row in report.shown:
+        yield f"line {row.line}:"
+        yield from (f"  {role}: {content}" for role, content in row.messages)
+
+
+def _notice(notice: Notice) -> Iterator[str]:
+    words: Mapping[str, str] = {
+        "allow": "the upload is accepted",
+        "allow with mitigation": "the upload is accepted, and trained with the provider's mitigation",
+        "hold": "a person must look at the upload before it is trained on",
+        "reject": "the upload is not accepted",
+    }
+    yield f"{notice.file.name}: {words[notice.decision]}"
+    yield f"  sha256 {notice.file.sha256}"
+    if notice.rule:
+        yield f"  because of {notice.rule}"
+    yield from _places(notice.faults, len(notice.faults))
+
+
+def _places(places: tuple[Place, ...], count: int) -> Iterator[str]:
+    for place in places[:FEW]:
+        at = "the file" if place.line is None else f"line {place.line}"
+        at += f", column {place.column}" * (place.column is not None)
+        category = f" ({place.category})" if place.category else ""
+        score = "" if place.score is None else f" {place.score:.2f}"
+        yield f"  {at}: {place.level}: {place.message}{category}{score} [{place.rule}]"
+    if count > FEW:
+        yield f"  and {count - FEW} more; --format json has them"
