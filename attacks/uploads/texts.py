@@ -23,16 +23,21 @@ LONGEST_HEX = 129
 MOST_MARKS = 30
 """In a row. Unicode Annex 15 §13, the Stream-Safe Text Format."""
 
-_RUN = rf"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{LONGEST_RUN},}}"
-_PLAIN = re.compile(rb"\\[ubf/]|\x7f|" + _RUN.encode())
+_RUN = rf"[A-Za-z0-9+/]{{{LONGEST_RUN},}}"
+_LONG = re.compile(_RUN.encode())
+_ESCAPED = re.compile(rb"\\[ubf/]")
 _INVISIBLE = (
     "\u00ad\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef"
 )
 _JOINED = "\u0600-\u0dff\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
+_CONTROLS = "\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# One class of characters is searched four times as fast as the groups.
+_ANY = re.compile(f"[\x00{_CONTROLS}{_BIDI}{_INVISIBLE}\u200c\u200d\ufffd]")
 _STRANGE = re.compile(
     "(?P<nul>\x00)"
-    "|(?P<control>[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f])"
-    "|(?P<bidi>[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069])"
+    f"|(?P<control>[{_CONTROLS}])"
+    f"|(?P<bidi>[{_BIDI}])"
     # Joiners are a part of emoji, and of Arabic and Indian scripts.
     f"|(?P<width>[{_INVISIBLE}]|(?<![{_JOINED}])[\u200c\u200d])"
     "|(?P<lost>\ufffd)"
@@ -44,7 +49,8 @@ _NAMES = {
     "width": "zero-width",
     "lost": "replacement-character",
 }
-_BLOCK = re.compile(_RUN + "={0,2}")
+_BLOCK = re.compile("(?<![A-Za-z0-9+/])" + _RUN + "={0,2}")
+_NO_LETTERS = re.compile(rf"[^\w\x00-\u02ff]{{{MOST_MARKS + 1}}}")
 _LATIN = "A-Za-z\u00c0-\u024f"
 _ALIKE = "\u0370-\u052f\u0531-\u058f\u13a0-\u13fd\u1f00-\u1fff\u2c80-\u2cff"
 """Greek, Cyrillic, Armenian, Cherokee and Coptic: the scripts whose letters pass for Latin ones."""
@@ -63,7 +69,12 @@ class Strange(NamedTuple):
 
 def plain(line: bytes) -> bool:
     """Whether nothing here can find anything in a line of JSON, seen by its bytes alone."""
-    return line.isascii() and _PLAIN.search(line) is None
+    return (
+        line.isascii()
+        and b"\x7f" not in line
+        and _ESCAPED.search(line) is None
+        and _LONG.search(line) is None
+    )
 
 
 def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -83,7 +94,7 @@ def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 def strange(text: str) -> list[Strange]:
     """What is strange in a text, at most once a rule."""
     told: dict[str, list[int]] = {}
-    for match in _STRANGE.finditer(text):
+    for match in _STRANGE.finditer(text) if _ANY.search(text) else ():
         seen = told.setdefault(_NAMES[match.lastgroup or ""], [match.start(), 0])
         seen[1] += 1
     found = [
@@ -107,7 +118,7 @@ def _beyond_ascii(text: str) -> list[Strange]:
             said = f"{len(words)} words in this text, the first here"
             found.append(Strange("mixed-script", words[0], said))
     # Sorting the marks of a letter takes the square of their number.
-    pile = _marks().search(text) if len(text) > MOST_MARKS else None
+    pile = _marks().search(text) if _NO_LETTERS.search(text) else None
     if pile is not None:
         said = f"more than {MOST_MARKS} marks on one letter"
         found.append(Strange("combining-run", pile.start(), said))
