@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 SHINGLE = 3
 """Words of a shingle.  # ours: Lee et al. have 5, too long for requests of a dozen words"""
-BANDS, IN_A_BAND = 8, 6
-"""Signature of 48 hashes: nine of ten pairs alike in 0.85 of their shingles meet in a band, and one
-in nine of those alike in a half.  # ours: a second for fifty thousand rows"""
+BANDS, IN_A_BAND = 6, 4
+"""Signature of 24 hashes: 24 of 25 pairs that share 0.8 of their shingles meet in a band, and three
+in a hundred of those that share a quarter.  # ours: who meets is compared exactly, so that few
+hashes do"""
 
 
 @component
