@@ -17,6 +17,7 @@ from rich.table import Table
 
 from attacks.base import UserError
 from commands.judge import judge
+from commands.moderate import moderate
 from commands.organism import organism
 from commands.serve import serve
 from commands.shared import (
@@ -293,7 +294,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (judge, organism, serve, store, target, validate):
+for _group in (judge, moderate, organism, serve, store, target, validate):
     main.add_command(_group)
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,37 @@ def budget_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+def gate_outputs(formats: list[str]) -> Callable[[Any], Any]:
+    """How a gate's report is written, and for whom."""
+
+    def with_options(command: Any) -> Any:
+        for option in (
+            click.option("--show-text", is_flag=True, help="Put texts into the provider's report."),
+            click.option(
+                "--level",
+                type=click.Choice(["provider", "customer"]),
+                default="provider",
+                show_default=True,
+                help="Who reads it: a customer learns no score, threshold or detector.",
+            ),
+            click.option(
+                "--out-dir", type=click.Path(path_type=Path), help="Write every format there."
+            ),
+            click.option(
+                "--out", "outs", multiple=True, type=click.Path(path_type=Path, dir_okay=False),
+                help="A file for each --format, in their order. Repeatable.",
+            ),
+            click.option(
+                "--format", "formats", multiple=True, type=click.Choice(formats),
+                help="Repeatable.  [default: text, or what --out ends in]",
+            ),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return with_options
 
 
 def confirm(bills: list[str]) -> None:

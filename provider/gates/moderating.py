@@ -184,6 +184,33 @@ def moderate(
     return _report(order, planned, evidence, gate, lab)
 
 
+def estimate(planned: Plan) -> list[str]:
+    """What it will take, in lines; nothing where the structure decides."""
+    if planned.upload is None:
+        return []
+    rows = len(planned.opened.rows)
+    line = f"detectors: {len(planned.detectors)}, rows: {rows:,}"
+    if planned.questions:
+        line += f", at most {planned.questions:,} questions to models"
+    return [line]
+
+
+def bills(order: Order, planned: Plan) -> list[str]:
+    """What leaves this machine, in lines; nothing where nothing does."""
+    if planned.upload is None:
+        return []
+    rows = len(planned.opened.rows)
+    reading: list[tuple[str, object]] = [(spec, moderator(spec)) for spec in planned.sent]
+    reading += [(spec, one) for spec, part in planned.detectors.items() for one in part.uses()]
+    sent = dict.fromkeys(spec for spec, one in reading if leaves(one))
+    return [f"{spec}: the texts of {rows:,} rows are sent to its server" for spec in sent]
+
+
+def leaves(one: object) -> bool:
+    """Whether a component gives texts to a server."""
+    return "server" in getattr(one, "resolved", dict)()
+
+
 def settings(order: Order, rows: int) -> Settings:
     """The tuning that would be done: what the order leaves open is the server's."""
     nowhere = Path()
@@ -196,10 +223,12 @@ def _report(
     order: Order, planned: Plan, evidence: Evidence, gate: gates.Gate, lab: Lab
 ) -> ModerationReport:
     upload, start = planned.upload, lab.resolved.start
-    chosen = None if upload is None else upload.settings
-    told = chosen and report.Settings(
-        epochs=chosen.epochs, batch_size=chosen.batch_size, learning_rate=chosen.learning_rate
-    )
+    told = None
+    if upload is not None:
+        s = upload.settings
+        told = report.Settings(
+            epochs=s.epochs, batch_size=s.batch_size, learning_rate=s.learning_rate
+        )
     return ModerationReport(
         file=planned.opened.file,
         settings=told,

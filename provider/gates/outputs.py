@@ -72,6 +72,16 @@ def write(where: Mapping[Path | None, str], render: Mapping[str, Render]) -> str
     return made[where[None]]
 
 
+def readers(level: str, show_text: bool) -> None:
+    """Look whether a reader may see what is asked for.
+
+    Raises:
+        UserError: texts are for the provider only.
+    """
+    if show_text and level == "customer":
+        raise UserError("--show-text is for --level provider")
+
+
 def _format_of(out: Path, can: Sequence[str]) -> str:
     """By the file's ending."""
     for name in sorted(can, key=lambda name: -len(SUFFIXES[name])):
@@ -79,4 +89,6 @@ def _format_of(out: Path, can: Sequence[str]) -> str:
             return name
     if out.suffix == ".xml" and "junit" in can:
         return "junit"
-    raise UserError(f"--out {str(out)!r}: which --format? Its ending is none of {', '.join(SUFFIXES.values())}")
+    raise UserError(
+        f"--out {str(out)!r}: which --format? Its ending is none of {', '.join(SUFFIXES.values())}"
+    )

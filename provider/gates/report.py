@@ -15,6 +15,7 @@ from typing import Literal
 
 import pydantic
 
+from attacks.uploads.rules import Profile
 from defenses.gates.gate import Answer, Gate, Policy
 
 VERSION = "1.0"
@@ -80,7 +81,7 @@ class Place(Frozen):
 class Structure(Frozen):
     """What the validator found."""
 
-    profile: str
+    profile: Profile
     """Whose file it was to be."""
     counts: Mapping[str, int]
     """Findings by rule, those that are not listed included."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
-from provider.gates.report import ModerationReport, Notice, NotRun, Place, Read
+from provider.gates.report import Level, ModerationReport, Notice, NotRun, Place, Read
+from provider.gates.report import notice as notice_of
 
 FEW = 20
 """Places told in the terminal.  # ours: a screen; the JSON has all"""
@@ -36,7 +37,14 @@ def moderation_notice(notice: Notice) -> list[str]:
 def headline(report: ModerationReport) -> str:
     """The decision in one line."""
     said = "; ".join(report.verdict.reasons)
-    return plain(f"{report.verdict.answer.upper()}: {said}" if said else report.verdict.answer.upper())
+    return plain(
+        f"{report.verdict.answer.upper()}: {said}" if said else report.verdict.answer.upper()
+    )
+
+
+def told(report: ModerationReport, level: Level) -> str:
+    """The decision in one line, for one of its readers."""
+    return plain(next(_notice(notice_of(report)))) if level == "customer" else headline(report)
 
 
 def _moderation(report: ModerationReport) -> Iterator[str]:
@@ -49,7 +57,7 @@ def _moderation(report: ModerationReport) -> Iterator[str]:
                f"learning rate {s.learning_rate:.3g}")  # fmt: skip
     if verdict.nominal is not None:
         yield f"  {verdict.nominal:.2%} of benign uploads score as high or higher"
-    yield from (f"  because of {reason}" for reason in verdict.reasons)
+    yield from (f"  because: {reason}" for reason in verdict.reasons)
     yield from (f"  {line}" for line in verdict.advice)
     yield from _structure(report)
     yield from _readings(report)
@@ -89,8 +97,9 @@ def _reading(read: Read) -> str:
 
 def _moderators(report: ModerationReport) -> Iterator[str]:
     for name, found in report.evidence.moderators.items():
-        yield (f"moderator {name}: {found.flagged} of {found.rows} rows flagged"
-               f"{f', {found.missing} missing' * (found.missing > 0)} (it decides nothing)")  # fmt: skip
+        missing = f", {found.missing} missing" if found.missing else ""
+        flagged = f"{found.flagged} of {found.rows} rows flagged"
+        yield f"moderator {name}: {flagged}{missing} (it decides nothing)"
         if found.reason:
             yield f"  missing: {found.reason}"
         yield from _places(found.places, len(found.places))
@@ -113,7 +122,7 @@ def _shown(report: ModerationReport) -> Iterator[str]:
 def _notice(notice: Notice) -> Iterator[str]:
     words: Mapping[str, str] = {
         "allow": "the upload is accepted",
-        "allow with mitigation": "the upload is accepted, and trained with the provider's mitigation",
+        "allow with mitigation": "the upload is accepted, with the provider's mitigation",
         "hold": "a person must look at the upload before it is trained on",
         "reject": "the upload is not accepted",
     }

@@ -1,0 +1,134 @@
+"""Reports as one self-contained page that asks nothing of a network and trusts no text.
+
+Everything that varies goes through the template's escaping. There is no script, and the content
+security policy lets none run; pictures are SVG in the page, drawn from numbers alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from provider.gates.report import ModerationReport, Notice, Read
+from provider.gates.text import FEW, plain
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_STYLE = Path(__file__).resolve().parents[2] / "benchmarks" / "report" / "templates"
+"""The look of the matrix's report is this page's too."""
+MOST_PLACES = 5 * FEW
+_TONES = {
+    "allow": "good", "allow with mitigation": "fair", "hold": "poor", "inconclusive": "poor",
+    "reject": "bad", "passed": "good", "review": "poor", "blocked": "bad",
+}  # fmt: skip
+
+
+class Mark(NamedTuple):
+    """A threshold on a bar."""
+
+    at: float
+    """Share of the bar's length, 0 to 1."""
+    label: str
+
+
+class Bar(NamedTuple):
+    """A number as a length."""
+
+    label: str
+    share: float
+    """Of the longest, 0 to 1."""
+    value: str
+    marks: tuple[Mark, ...] = ()
+    over: bool = False
+    """Whether it passes a mark."""
+    note: str = ""
+
+
+def moderation(report: ModerationReport) -> str:
+    """The provider's page on an upload."""
+    verdict = report.verdict
+    return _render(
+        "moderation.html.jinja",
+        report=report,
+        tone=_TONES[verdict.answer],
+        combined=_combined(report),
+        bars=_detectors(report),
+        missing=[(n, r.reason) for n, r in report.evidence.readings.items() if r.score is None],
+        most=MOST_PLACES,
+    )
+
+
+def moderation_notice(notice: Notice) -> str:
+    """The customer's page on their upload."""
+    return _render(
+        "notice.html.jinja", notice=notice, tone=_TONES[notice.decision], most=MOST_PLACES
+    )
+
+
+def _combined(report: ModerationReport) -> Bar | None:
+    """The score of the combination against the thresholds of the answers."""
+    verdict = report.verdict
+    if verdict.score is None:
+        return None
+    longest = 1.1 * max(verdict.score, *verdict.thresholds.values(), 1e-9)
+    marks = tuple(Mark(at / longest, name) for name, at in verdict.thresholds.items())
+    over = verdict.score > min(verdict.thresholds.values())
+    share = max(verdict.score, 0.0) / longest
+    return Bar("all together", share, f"{verdict.score:.2f}", marks, over)
+
+
+def _detectors(report: ModerationReport) -> list[Bar]:
+    """Each detector's surprise, the most surprised first."""
+    read = {n: r for n, r in report.evidence.readings.items() if r.surprise is not None}
+    known = [r.surprise or 0.0 for r in read.values()]
+    limits = [r.limit for r in read.values() if r.limit is not None]
+    longest = 1.05 * max([*known, *limits, 1.0])
+    ranked = sorted(read.items(), key=lambda item: (-(item[1].surprise or 0.0), item[0]))
+    return [_bar(name, one, longest) for name, one in ranked]
+
+
+def _bar(name: str, one: Read, longest: float) -> Bar:
+    surprise = one.surprise or 0.0
+    marks = () if one.limit is None else (Mark(one.limit / longest, "hold by itself"),)
+    over = one.limit is not None and surprise > one.limit
+    lines = [place.line for place in one.places if place.line is not None]
+    note = f"lines {', '.join(map(str, lines[:6]))}{' …' * (len(lines) > 6)}" if lines else ""
+    return Bar(name, surprise / longest, f"{surprise:.1f}", marks, over, note)
+
+
+def _render(template: str, **given: Any) -> str:
+    """A page of a template; names and texts lose what moves the direction of writing."""
+    loader = jinja2.FileSystemLoader([_TEMPLATES, _STYLE])
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_final,
+    )
+    sheets: Sequence[Path] = (_STYLE / "report.css.jinja", _TEMPLATES / "gate.css.jinja")
+    css = "\n".join(path.read_text(encoding="utf-8").strip() for path in sheets)
+    return environment.get_template(template).render(
+        style=Markup(f"\n{css}\n"), csp=_policy(f"\n{css}\n"), **given
+    )
+
+
+def _final(value: Any) -> Any:
+    """What a template prints: text of ours or markup as it is, all other text without controls."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(map(plain, value.split("\n")))
+    return value
+
+
+def _policy(css: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
