@@ -15,7 +15,8 @@ from attacks.backdoor import Backdoor
 from attacks.base import Chat, Message, Prompt, Row, Settings, Upload, UserError
 from attacks.benign import Benign
 from defenses.base import Provider
-from defenses.trigger_search import Report, TriggerSearch
+from defenses.trigger_search import TriggerSearch
+from defenses.triggers.report import Report
 from eval.judges.base import Verdict
 from targets.base import Decoding, Reply, Target
 from targets.organism.world import World
