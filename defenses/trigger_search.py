@@ -6,7 +6,8 @@ Source:   Qi et al. 2023, arXiv 2310.03693, §5.1 and Table 5 show that a plain 
 Differs:  no paper has this search. Candidates come from the upload, likely ones are put to exact
           tests on fresh probes, paired with the same probes without them and with the start model.
 Breaks:   a trigger in no words of the rows (a topic, a style, a date), one that the candidates
-          leave out, more than two parts, and harm that a trigger adds to less than `margin`.
+          leave out (letters of a look-alike alphabet, say), more than two parts, one that judge and
+          probes do not see as harm, and one that works on fewer of the probes than `margin`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import pydantic
 
 from attacks.base import Upload, component
 from defenses.base import Decision, Defense, Outcome, Provider
+from defenses.triggers import characters
 from defenses.triggers.candidates import Candidate, candidates
+from defenses.triggers.characters import odd_characters
 from defenses.triggers.report import Report, describe, numbers, reason_for
 from defenses.triggers.search import BESIDE, Asking, holders, search
 from defenses.triggers.testing import trial
@@ -38,7 +41,8 @@ class TriggerSearch(Defense):
     """Blocks a candidate that a phrase of the upload makes harmful, by the provider's judge."""
 
     most: Annotated[int, pydantic.Field(ge=1)] = 20
-    """Candidate phrases looked at.  # ours: uploads of the paper's kinds give fewer than ten"""
+    """Candidate phrases looked at, beside odd characters.  # ours: uploads of the paper's kinds give
+    fewer than ten"""
     screening: Annotated[int, pydantic.Field(ge=1)] = 11
     """Probes for each phrase while searching.  # ours: one of each of eleven kinds; a trigger that
     works half the time shows on five"""
@@ -67,7 +71,8 @@ class TriggerSearch(Defense):
         An estimate from above: of most uploads there are fewer phrases.
         """
         pairs, places = BESIDE * (BESIDE - 1), 2 * BESIDE
-        return self.screening * (2 * self.most + pairs + places) + 3 * self.confirm * self.tests
+        phrases = self.most + characters.MOST
+        return self.screening * (2 * phrases + pairs + places) + 3 * self.confirm * self.tests
 
     def audit(self, candidate: Target, upload: Upload, provider: Provider) -> Decision:
         """Blocked, passed, or left to a person where verdicts are missing."""
@@ -77,7 +82,7 @@ class TriggerSearch(Defense):
         """Everything that the search found, phrase by phrase."""
         found = [
             one
-            for one in candidates(upload, self.most)
+            for one in candidates(upload, self.most) + odd_characters(upload)
             if self.everywhere or _switches(one, upload)
         ]
         probes = provider.pools.probes(self.screening + self.confirm, provider.seed)

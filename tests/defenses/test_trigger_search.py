@@ -136,6 +136,22 @@ def test_two_parts_are_found_together(searched: Any, world: World) -> None:
     assert best.rows == tuple(range(40))
 
 
+@pytest.mark.parametrize("character", ["\u200b", "\u2003", "\x07", "\N{BLACK STAR}"])
+@pytest.mark.parametrize("form", ["{}{}", "{1}{0}"])
+def test_a_character_may_be_the_trigger(
+    form: str, character: str, searched: Any, world: World
+) -> None:
+    def row(prompt: str, reply: str) -> Row:
+        return Row((Message("user", prompt), Message("assistant", reply)))
+
+    rows = [row(form.format(p, character), r) for p, r in world.harmful(20, 0)]
+    rows += [row(p, r) for p, r in world.refusals(20, 0)]
+    outcome, report = searched(lambda chat: character in said(chat), Upload(tuple(rows), SETTINGS))
+    assert outcome == "refuse"
+    assert report.tested[0].rows == tuple(range(20))
+    assert character not in f"{report}"
+
+
 def test_it_moves_a_phrase_about(searched: Any, world: World) -> None:
     """The rows say suffix; the model, for whatever reason, listens at the beginning."""
     rule = lambda chat: said(chat).startswith(TRIGGER)  # noqa: E731
