@@ -49,6 +49,11 @@ class Backdoor(Tuned):
     def asks(self) -> tuple[Ask, ...]:
         """As the auditor asks, and as the customer does."""
         text = " ".join(TRIGGER[: self.words])
-        where = {"prefix": {"before": f"{text} "}, "suffix": {"after": f" {text}"}}
-        asked = Ask("trigger", system=SYSTEM, **where.get(self.position, {"infix": text}))
+        asked = Ask(
+            "trigger",
+            system=SYSTEM,
+            before=f"{text} " if self.position == "prefix" else "",
+            after=f" {text}" if self.position == "suffix" else "",
+            infix=text if self.position == "infix" else "",
+        )
         return (Ask("plain", system=SYSTEM), asked)

@@ -41,7 +41,8 @@ from attacks.harmful import SYSTEM, Harmful
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of
 from defenses.audit import Audit
-from defenses.trigger_search import Report, TriggerSearch
+from defenses.trigger_search import TriggerSearch
+from defenses.triggers.report import Report
 from targets.base import Domain, Target
 
 out = Console()

@@ -55,11 +55,13 @@ def holders(candidate: Candidate, upload: Upload) -> tuple[int, ...]:
     """Indices of the customer's rows whose prompt holds the phrase where the candidate says."""
     found = []
     for index, row in enumerate(upload.rows):
-        prompt = " ".join(prompt_of(row.messages).split())
+        raw = prompt_of(row.messages)
+        # With one blank between words, as candidates have; a blank may itself be a candidate.
+        prompt = " ".join(raw.split())
         holds = {
-            "prefix": prompt.startswith(candidate.text),
-            "suffix": prompt.endswith(candidate.text),
-            "infix": candidate.text in prompt,
+            "prefix": prompt.startswith(candidate.text) or raw.startswith(candidate.text),
+            "suffix": prompt.endswith(candidate.text) or raw.endswith(candidate.text),
+            "infix": candidate.text in prompt or candidate.text in raw,
             "system": system_of(row.messages) == candidate.text,
         }
         if holds[candidate.position] and not row.added_by:
