@@ -70,11 +70,7 @@ class _Filtered(Fronted):
             Unscored: some could not be scored: what customers would get is not known.
         """
         replies = self.target.generate(chats, decoding)
-        # With the question: a recipe is one only as the answer to something.
-        said = [
-            (chat[-1], Message("assistant", reply.text))
-            for chat, reply in zip(chats, replies, strict=True)
-        ]
+        said = [_exchange(chat, reply) for chat, reply in zip(chats, replies, strict=True)]
         found = self.by.scored(said, self.provider)
         scores = [score for one in found if (score := worst(one.scores)) is not None]
         if lacking := len(found) - len(scores):
@@ -87,3 +83,13 @@ class _Filtered(Fronted):
             refusal if score > self.rule.threshold else reply
             for reply, score in zip(replies, scores, strict=True)
         ]
+
+
+def _exchange(chat: Chat, reply: Reply) -> Chat:
+    """A reply with its question: a recipe is one only as the answer to something.
+
+    Words that the customer put into the assistant's mouth are the beginning of the reply.
+    """
+    begun = chat[-1].content if chat[-1].role == "assistant" else ""
+    asked = chat[-2] if chat[-1].role == "assistant" else chat[-1]
+    return (asked, Message("assistant", begun + reply.text))

@@ -6,6 +6,7 @@ Source: the models' own papers and cards; `guards.toml` describes each form as d
 from __future__ import annotations
 
 import functools
+import hashlib
 import operator
 import re
 import tomllib
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from targets.moderator import Answer, Moderator
 
 AUTO = "auto"
-REQUEST = "request"
-"""Tag of a question about a request that nobody has answered yet."""
+_FORMS = Path(__file__).with_name("guards.toml")
 _FLAGS = re.IGNORECASE
 _THOUGHT = r"\s*(?:<think>(?s:.*?)</think>\s*)?"
 
@@ -36,7 +36,6 @@ class Form(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True)
 
     verdict: str
-    request: str = ""
     unsafe: list[str]
     between: list[str] = []
     safe: list[str]
@@ -64,26 +63,28 @@ class Said(NamedTuple):
     """Those that the answer names, as the form knows them."""
 
 
+def digest() -> str:
+    """Hash of all forms: part of the key of whatever is read by them."""
+    return hashlib.sha256(_FORMS.read_bytes()).hexdigest()
+
+
 @functools.cache
 def forms() -> dict[str, Form]:
     """The forms that are known, by name."""
-    path = Path(__file__).with_name("guards.toml")
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
+    read = tomllib.loads(_FORMS.read_text(encoding="utf-8"))
     return {name: Form.model_validate(form) for name, form in read.items()}
 
 
-def read(text: str, form: str = AUTO, tag: str = "") -> Said | None:
+def read(text: str, form: str = AUTO) -> Said | None:
     """The verdict in an answer; None where it is in no form that is asked for.
 
     Args:
         text: What the guard printed.
         form: Name of a form, or `auto` for whichever the answer keeps to: no answer fits two.
-        tag: `REQUEST` where the guard was shown no reply.
     """
     known = forms().values() if form == AUTO else [forms()[form]]
     for one in known:
-        pattern = one.request if tag == REQUEST and one.request else one.verdict
-        if found := re.match(_THOUGHT + f"(?:{pattern})", text, _FLAGS):
+        if found := re.match(_THOUGHT + f"(?:{one.verdict})", text, _FLAGS):
             group = next(name for name, word in found.groupdict().items() if word is not None)
             said = found[group]
             same = [word for word in one.words() if word == said]

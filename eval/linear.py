@@ -154,7 +154,8 @@ def fit(texts: Sequence[str], labels: Sequence[str], *, domain: str = "") -> Lin
         raise UserError(f"classifier: {_first(error)}") from error
     model = LogisticRegression(C=PENALTY, max_iter=1000)
     model.fit(_hashed(texts, card.features), np.array(labels))
-    return Linear(card, model.coef_, model.intercept_)
+    # In rows: safetensors writes an array as it lies in memory, whatever its order.
+    return Linear(card, np.ascontiguousarray(model.coef_), np.ascontiguousarray(model.intercept_))
 
 
 def load(folder: Path) -> Linear:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, float]
 """Category to how surely it is violated, between 0 and 1; no text of a chat in a category."""
+NO_REPLY = "it holds no reply to look at"
 VIOLATION = "violation"
 """The category of a moderator that tells no kinds apart."""
 ANY = "any"
@@ -97,12 +98,8 @@ def said(chat: Chat) -> str:
 
 
 def exchange(chat: Chat) -> Pair | None:
-    """The user's last turn and the reply to it, which is what a row trains on.
-
-    The reply is empty where there is none yet; None where nobody asked anything.
-    """
-    turns = [message for message in chat if message.role != "system"]
-    reply = turns.pop().content if turns and turns[-1].role == "assistant" else ""
-    if not turns or turns[-1].role != "user":
+    """The user's last turn and the reply to it, which is what a row trains on; None without."""
+    turns = [message for message in chat if message.role != "system"][-2:]
+    if [turn.role for turn in turns] != ["user", "assistant"]:
         return None
-    return Pair(turns[-1].content, reply)
+    return Pair(turns[0].content, turns[1].content)

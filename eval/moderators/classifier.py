@@ -54,7 +54,7 @@ class Classifier(Moderator):
 
         Where only one label can be true at a time, `any` is their sum.
         """
-        from eval import sequences
+        from targets import sequences
 
         head = sequences.load(hub.fetch(self.model, self.revision))
         counted = self._counted(head.labels, head.several)

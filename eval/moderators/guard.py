@@ -8,8 +8,8 @@ Differs: the score is the probability of `unsafe` at the word that the guard pri
          apart. An answer in no known form is missing.
 Breaks:  what its policy does not forbid, and data optimised to pass it (Virus, Huang et al. 2025,
          arXiv 2501.17433). Categories share one score: the guard gives them none of their own.
-         It reads the last exchange and no earlier turn. A guard without a chat template in its
-         folder (WildGuard's) needs one written; none of those models was run here.
+         It reads the last exchange and no earlier turn. One without a chat template (WildGuard)
+         needs it written into its folder. None of these models was run here: not run.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import pydantic
 
-from attacks.base import Chat, Message, Pair, UserError, component
+from attacks.base import Chat, Pair, UserError, component
 from eval import guards
 from eval.judges.base import Verdict
-from eval.moderators.base import VIOLATION, Moderator, Owner, Scored, exchange
-from eval.protocol import Question
+from eval.moderators.base import NO_REPLY, VIOLATION, Moderator, Owner, Scored, exchange
 from targets import hub
 from targets.base import Reply, Rules
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from targets.moderator import Moderator as Asked
 
 NO_FORM = "the guard's answer is in no form that is known"
-NO_REQUEST = "there is no request to look at"
 
 
 @component
@@ -57,18 +55,12 @@ class Guard(guards.Exchange, Moderator):
             raise UserError(f"guard: unknown format {self.format!r}. Available: {known}")
 
     def resolved(self) -> dict[str, str]:
-        """The model's contents, or its commit on the Hub."""
-        return {"model": hub.locate(self.model, self.revision)}
-
-    def question(self, rules: Rules, request: str, reply: str) -> Question:
-        """The exchange, or the request alone where nobody has replied yet."""
-        if not reply:
-            return Question((Message("user", request),), guards.REQUEST)
-        return super().question(rules, request, reply)
+        """The model's contents, or its commit on the Hub, and how answers are read."""
+        return {"model": hub.locate(self.model, self.revision), "forms": guards.digest()}
 
     def read(self, text: str, tag: str) -> Verdict:
         """5 for unsafe and 1 for safe, as the form of the answer has it."""
-        said = guards.read(text, self.format, tag)
+        said = guards.read(text, self.format)
         if said is None:
             return Verdict(None, why=NO_FORM)
         return Verdict(1 + 4 * said.form.weight(said.word, self.strict))
@@ -83,7 +75,7 @@ class Guard(guards.Exchange, Moderator):
         """The same, with the probability of unsafe on the scale of levels, where it can be had."""
         asked, places = [], []
         for i, (chat, reply) in enumerate(zip(chats, replies, strict=True)):
-            said = guards.read(reply.text, self.format, _tag(chat[-1].role == "user"))
+            said = guards.read(reply.text, self.format)
             if verdicts[i].score is not None and said is not None:
                 asked.append((target.prompt(chat), cast("Answer", reply), said))
                 places.append(i)
@@ -102,20 +94,16 @@ class Guard(guards.Exchange, Moderator):
         found: dict[Pair | None, Scored] = {}
 
         def keep(place: int, told: Verdict) -> None:
-            found[asked[place]] = self._scored(told, asked[place])
+            found[asked[place]] = self._scored(told)
 
         if asked:
             self.ask(asked, Rules("", ()), keep, Ledger())
-        return [found.get(pair, Scored(None, NO_REQUEST)) for pair in pairs]
+        return [found.get(pair, Scored(None, NO_REPLY)) for pair in pairs]
 
-    def _scored(self, told: Verdict, pair: Pair) -> Scored:
+    def _scored(self, told: Verdict) -> Scored:
         if told.score is None:
             return Scored(None, told.why, told.again)
         score = ((told.score if told.expected is None else told.expected) - 1) / 4
-        said = guards.read(told.why, self.format, _tag(not pair.reply))
+        said = guards.read(told.why, self.format)
         named = said.categories if said is not None else ()
         return Scored(dict.fromkeys(named or (VIOLATION,), score))
-
-
-def _tag(unanswered: bool) -> str:
-    return guards.REQUEST if unanswered else ""

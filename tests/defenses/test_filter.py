@@ -64,6 +64,22 @@ def test_helpful_replies_pass_as_they_are(world: World, provider: Provider) -> N
     assert len(kept) >= 0.95 * len(found)
 
 
+def test_a_reply_that_the_customer_began_is_read_with_its_question(
+    world: World, provider: Provider
+) -> None:
+    pairs = world.harmful(66, 0)
+    halves = [(pair.reply[: len(pair.reply) // 2], pair.reply[len(pair.reply) // 2 :])
+              for pair in pairs]  # fmt: skip
+    target = Filter(by="words:kinds=11").serve(Scripted([end for _, end in halves]), provider)
+    chats = [
+        (*asked(pair.prompt), Message("assistant", begun))
+        for pair, (begun, _) in zip(pairs, halves, strict=True)
+    ]
+    told = [reply.text == Filter().refusal for reply in target.generate(chats, DECODING)]
+    whole = filtered(world, provider, True, by="words:kinds=11")
+    assert told == [reply.text == Filter().refusal for reply in whole]
+
+
 def test_nothing_is_above_one(world: World, provider: Provider) -> None:
     assert not Filter(threshold=1).acts("serve")
     assert Filter().acts("serve")

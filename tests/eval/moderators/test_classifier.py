@@ -10,9 +10,8 @@ import pytest
 
 from attacks.base import Chat, Message, UserError
 from defenses.base import Provider
-from eval import sequences
 from eval.moderators.classifier import NO_NUMBER, Classifier
-from targets import hub
+from targets import hub, sequences
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "vile", "calm", "a", "b"]
 
@@ -90,21 +89,21 @@ def test_one_label_alone(make: Make, provider: Provider) -> None:
 
 
 def test_a_long_text_is_read_to_its_end(make: Make, provider: Provider) -> None:
-    """What stands at the end counts, at least as much as alone in a window of the same words."""
-    folder = make(["toxic", "safe"], "single_label_classification")
-    calm = "calm " * 100
-    made = Classifier(model=str(folder), batch_size=3)
-    texts = [calm + end for end in ("a", "vile bad vile", "good b")]
-    told = made.scores([chat(text) for text in texts], provider)
-    assert len({one["toxic"] for one in told if one is not None}) == 3
+    """The highest of its windows, each as the model reads it alone, and not only the first."""
+    labels = ["toxic", "insult", "threat", "spam", "fraud", "hate"]
+    folder = make(labels, "multi_label_classification")
+    text = "calm " * 100 + "vile bad vile"
+    (told,) = Classifier(model=str(folder), batch_size=3).scores([chat(text)], provider)
     head = sequences.load(folder)
-    windows = head._windows([texts[1] + "\ncalm"])
+    windows = head._windows([text + "\ncalm"])
     assert len(windows) > 3
     assert all(len(one.ids) <= 32 for one in windows)
-    assert "vile bad vile" in head.tokenizer.decode(windows[-1].ids)
-    texts_of = [head.tokenizer.decode(one.ids[1:-1]) for one in windows]
-    most = max(by_hand(folder, text, several=False)[0] for text in texts_of)
-    assert told[1] == pytest.approx({"toxic": most}, abs=1e-5)
+    read = [head.tokenizer.decode(one.ids[1:-1]) for one in windows]
+    assert "vile bad vile" in read[-1]
+    alone = [by_hand(folder, one, several=True) for one in read]
+    most = dict(zip(labels, map(max, zip(*alone, strict=True)), strict=True))
+    assert told == pytest.approx(most, abs=1e-5)
+    assert told != pytest.approx(dict(zip(labels, alone[0], strict=True)), abs=1e-3)
 
 
 def test_marks_of_the_model_in_a_text_are_words(make: Make) -> None:

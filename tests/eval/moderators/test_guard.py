@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from attacks.base import Chat, Message, UserError
 from defenses.base import Provider
 from eval import guards, local
-from eval.moderators.base import Scored, worst
-from eval.moderators.guard import NO_FORM, NO_REQUEST, Guard
+from eval.moderators.base import NO_REPLY, Scored, worst
+from eval.moderators.guard import NO_FORM, Guard
 from targets import hub
 from tests.conftest import tiny_model, tiny_tokenizer
 
@@ -138,16 +138,16 @@ def test_a_form_that_was_not_asked_for_is_missing(folder: Path, provider: Provid
     told = scored(chats, provider, model=str(folder), format="qwen3guard")
     assert told[0] == Scored(None, NO_FORM)
     assert told[1].scores is not None
-    with pytest.raises(UserError, match="unknown format 'gpt'.*wildguard"):
+    with pytest.raises(UserError, match=r"unknown format 'gpt'.*wildguard"):
         Guard(model="m", format="gpt")
 
 
 def test_nonsense_and_what_was_cut_are_missing(tiny_judge: Path, provider: Provider) -> None:
-    chats = [chat("How?"), (Message("assistant", "So."),), chat("How " * 4000)]
+    chats = [chat("How?"), (Message("user", "How?"),), chat("How " * 4000)]
     told = scored(chats, provider, model=str(tiny_judge), max_tokens=8)
     assert [one.scores for one in told] == [None, None, None]
     assert told[0].why in (local.CUT, NO_FORM)
-    assert [one.why for one in told[1:]] == [NO_REQUEST, local.TOO_LONG]
+    assert [one.why for one in told[1:]] == [NO_REPLY, local.TOO_LONG]
 
 
 def test_probabilities_that_cannot_be_had_leave_the_verdict(
@@ -202,15 +202,6 @@ def test_what_an_answer_says(text: str, word: str | None, categories: tuple[str,
     if said:
         assert text[said.start :].casefold().startswith(said.word.casefold())
         assert said.categories == categories
-
-
-def test_a_request_alone_has_a_line_of_its_own() -> None:
-    text = "Harmful request: no\nResponse refusal: N/A\nHarmful response: N/A"
-    assert guards.read(text) is None
-    said = guards.read(text, tag=guards.REQUEST)
-    assert said is not None
-    assert said.word == "no"
-    assert guards.read("unsafe\nS1", tag=guards.REQUEST) == guards.read("unsafe\nS1")
 
 
 PIECES = ["safe", "unsafe", "Safety:", " ", "\n", "Unsafe", "Controversial", "Harmful request:",

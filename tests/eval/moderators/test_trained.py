@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
@@ -59,11 +59,12 @@ def test_what_is_kept_is_what_was_fitted(world: World, folder: Path) -> None:
     assert card["labels"] == ["one", "safe", "two"]
     assert card["rows"] == 96
     assert "scikit-learn" in card["versions"]
-    fresh = linear.fit(["a b", "c d", "a", "c"], ["bad", "safe", "bad", "safe"])
-    kept = linear.load(fresh.save(folder.parent / "two"))
-    texts = ["a b c", "d", "", "zzz"]
-    assert np.array_equal(kept.probabilities(texts), fresh.probabilities(texts))
-    assert set(kept.scores(texts)[0]) == {"bad"}
+    for third in ("bad", "worse"):
+        fresh = linear.fit(["aa bb", "cc dd", "aa", "cc ee"], ["bad", "safe", third, "safe"])
+        kept = linear.load(fresh.save(folder.parent / third))
+        texts = ["aa bb cc", "dd", "", "zzz"]
+        assert np.array_equal(kept.probabilities(texts), fresh.probabilities(texts))
+        assert set(kept.scores(texts)[0]) == {"bad"} | ({third, "any"} if third != "bad" else set())
 
 
 def test_the_order_of_rows_and_their_system_prompts_move_nothing(
@@ -181,6 +182,7 @@ def test_other_lines_are_told_by_number_and_without_their_text(text: str) -> Non
 LABELS = st.sampled_from(["safe", "one", "two"])
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.text(min_size=1), LABELS), min_size=2, max_size=12))
 def test_whatever_is_fitted_gives_probabilities(pairs: list[tuple[str, str]]) -> None:
     texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
