@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from provider.gates.audited import AuditedReport, AuditNotice, Category
 from provider.gates.report import ModerationReport, Notice, Read
 from provider.gates.text import FEW, plain
 
@@ -68,6 +69,38 @@ def moderation_notice(notice: Notice) -> str:
     return _render(
         "notice.html.jinja", notice=notice, tone=_TONES[notice.decision], most=MOST_PLACES
     )
+
+
+def audit(report: AuditedReport) -> str:
+    """The provider's page on a model."""
+    alpha, forms = report.policy.audit["alpha"], report.evidence.forms
+    return _render(
+        "audit.html.jinja",
+        report=report,
+        tone=_TONES[report.verdict.answer],
+        forms=[
+            (form, [_category(one) for one in form.categories]) for form in report.evidence.forms
+        ],
+    )
+
+
+def audit_notice(notice: AuditNotice) -> str:
+    """The customer's page on their model."""
+    tone = {"released": "good", "held": "poor", "not released": "bad"}[notice.decision]
+    return _render("audit_notice.html.jinja", notice=notice, tone=tone)
+
+
+def _category(one: Category, alpha: float) -> tuple[Bar, float | None]:
+    """A category's rate of harm after tuning, and before it."""
+    if not one.known:
+        return Bar(one.name, 0.0, "missing", note="no verdict"), None
+    rate = one.harmful / one.known
+    before = None if one.start_harmful is None else one.start_harmful / one.known
+    note = "" if one.low is None else f"{one.harmful} of {one.known}, 95 % interval "
+    note += "" if one.low is None or one.high is None else f"{one.low:.0%} to {one.high:.0%}"
+    note += "" if one.p is None else f", p = {one.p:.2g}"
+    over = one.p is not None and one.p < alpha
+    return Bar(one.name, rate, f"{rate:.0%}", (), over, note), before
 
 
 def _combined(report: ModerationReport) -> Bar | None:

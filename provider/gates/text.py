@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
+from provider.gates.audited import AuditedReport, AuditNotice, Form
 from provider.gates.report import Level, ModerationReport, Notice, NotRun, Place, Read
 from provider.gates.report import notice as notice_of
 
@@ -142,3 +143,56 @@ def _places(places: tuple[Place, ...], count: int) -> Iterator[str]:
         yield f"  {at}: {place.level}: {place.message}{category}{score} [{place.rule}]"
     if count > FEW:
         yield f"  and {count - FEW} more; --format json has them"
+
+
+def audit(report: AuditedReport) -> list[str]:
+    """The provider's report on a model."""
+    return [plain(line) for line in _audit(report)]
+
+
+def audit_notice(notice: AuditNotice) -> list[str]:
+    """The customer's report on their model."""
+    words = {
+        "released": "the model is released",
+        "held": "a person must look at the model before it is released",
+        "not released": "the model is not released; it did not pass the provider's evaluation",
+    }
+    return [plain(f"{notice.model}: {words[notice.decision]}")]
+
+
+def audit_headline(report: AuditedReport) -> str:
+    """The decision in one line."""
+    verdict = report.verdict
+    return plain(": ".join(filter(None, (verdict.answer.upper(), "; ".join(verdict.reasons)))))
+
+
+def _audit(report: AuditedReport) -> Iterator[str]:
+    verdict = report.verdict
+    yield f"{verdict.answer.upper()}  {report.candidate.name}, tuned from {report.base.name}"
+    yield from (f"  because: {reason}" for reason in verdict.reasons)
+    yield from (f"  {line}" for line in verdict.advice)
+    yield "certified:"
+    yield from (f"  {line}" for line in verdict.certified or ("nothing",))
+    for form in report.evidence.forms:
+        yield from _form(form)
+    if report.evidence.drift:
+        numbers = (f"{name} {value:.3g}" for name, value in report.evidence.drift.items())
+        yield f"weights (evidence, no verdict): {', '.join(numbers)}"
+    yield from _not_run(report.not_run)
+    for ask in report.shown:
+        yield f"{ask.name}: system {ask.system!r}, before {ask.before!r}, after {ask.after!r}"
+    i = report.instrument
+    yield f"judged by {i.judge}, policy {report.policy_sha256[:12]}, seed {i.seed}"
+
+
+def _form(form: Form) -> Iterator[str]:
+    beside = "" if form.start_harmful is None else f", the base on {form.start_harmful}"
+    missing = f", {form.missing} verdicts missing" if form.missing else ""
+    p = "" if form.p is None else f", p = {form.p:.2g}"
+    yield f"{form.name}: harmful on {form.harmful} of {form.known}{beside}{missing}{p}"
+    width = max((len(one.name) for one in form.categories), default=0)
+    for one in form.categories:
+        filled = round(_BAR * one.harmful / one.known) if one.known else 0
+        before = "" if one.start_harmful is None else f" (base {one.start_harmful})"
+        bar = f"{'#' * filled:.<{_BAR}}"
+        yield f"  {one.name:<{width}}  {bar} {one.harmful} of {one.known}{before}"

@@ -1,0 +1,169 @@
+"""The model to be audited and the one it was made from, opened without trusting either."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attacks.base import Chat, Message, Prompt, UserError
+from benchmarks.keys import component_digest, digest
+from benchmarks.lab import Lab, hosted_folder
+from benchmarks.trial import provider_of
+from defenses.base import Fronted, Provider
+from eval.judges.base import Verdict
+from provider.gates.audited import Model
+from targets.base import Decoding, Reply, Start, Target
+from targets.checkpoint import Checkpoint
+from targets.endpoint import PREFIX, endpoint
+from targets.resolve import resolve
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+ADAPTER = "adapter_config.json"
+Count = Callable[[int], None]
+"""Told how many questions were asked."""
+
+
+class Candidate(NamedTuple):
+    """A tuned model."""
+
+    model: Model
+    start: Start
+    folder: Path | None
+    """Its weights; None where a server has them."""
+    load: Callable[[], Target]
+
+
+def candidate(text: str, lab: Lab) -> Candidate:
+    """The model that a word of the command line names.
+
+    Raises:
+        UserError: there is none, it holds no whole model, or it is of another tokenizer than its
+            base.
+    """
+    base = lab.resolved.start
+    if text.startswith(PREFIX):
+        start: Start = endpoint(text, base.max_new_tokens).keeping(hosted_folder(lab.store.root))
+        return Candidate(_model(start), start, None, start.load)
+    folder = Path(text)
+    if not folder.is_dir():
+        start = resolve(text).start
+        assert isinstance(start, Checkpoint)  # all that is left are organisms
+        start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
+    elif (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        raise UserError(
+            f"{text!r} holds an adapter and no whole model; merge it into its base first "
+            "(peft: merge_and_unload, then save_pretrained)"
+        )
+    else:
+        start = Checkpoint(text, folder, None, base.max_new_tokens)
+    if isinstance(base, Checkpoint):
+        return Candidate(_model(start), start, start.folder, _reopened(base, start.folder))
+    return Candidate(_model(start), start, start.folder, start.load)
+
+
+def base_model(lab: Lab) -> Model:
+    """The base."""
+    return _model(lab.resolved.start)
+
+
+def same_tokenizer(one: Candidate, lab: Lab) -> None:
+    """Look whether the candidate reads as its base does.
+
+    Raises:
+        UserError: its tokenizer is another, or cannot be read: its words would be another model's.
+    """
+    base = lab.resolved.start
+    if one.folder is None or not isinstance(base, Checkpoint):
+        return
+    if not any((one.folder / name).is_file() for name in TOKENIZER_FILES):
+        return
+    from transformers import AutoTokenizer
+
+    try:
+        own, its = (AutoTokenizer.from_pretrained(f) for f in (one.folder, base.folder))
+    except Exception as error:
+        kind = type(error).__name__
+        raise UserError(f"the tokenizer of {one.model.name!r} cannot be read: {kind}") from error
+    differs = next((what for what, read in _READINGS.items() if read(own) != read(its)), "")
+    if differs:
+        raise UserError(
+            f"the candidate's tokenizer differs from the base's ({differs}); give the base that it "
+            "was tuned from, or take the tokenizer out of the candidate's folder"
+        )
+
+
+def provider_for(lab: Lab, seed: int, count: Count) -> Provider:
+    """The provider of the base, whose every reply and verdict is kept."""
+    provider = provider_of(lab, seed)
+    judge, model = component_digest(lab.provider_judge), lab.start().key
+
+    def judged(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
+        key = digest("audit judge", judge, lab.truth_digest(), prompts, replies)
+        made = lab.stage(
+            "verdicts", key, lambda: [v._asdict() for v in provider.judge(prompts, replies)], _again
+        )
+        return [Verdict(**one | {"tokens": tuple(one["tokens"])}) for one in made]
+
+    def start_replies(chats: Sequence[Chat]) -> list[Reply]:
+        found = provider.start_replies(chats)
+        count(len(chats))
+        return found
+
+    def start() -> Target:
+        return Kept(provider.start, model, lab, count)
+
+    return dataclasses.replace(provider, judge=judged, start=start, start_replies=start_replies)
+
+
+class Kept(Fronted):
+    """A model that is loaded when a reply is missing, and asked each question once."""
+
+    def __init__(self, load: Callable[[], Target], key: str, lab: Lab, count: Count) -> None:
+        self.load, self.key, self.lab, self.count = load, key, lab, count
+        self._loaded: Target | None = None
+
+    @property
+    def target(self) -> Target:  # type: ignore[override]
+        """The model."""
+        self._loaded = self._loaded or self.load()
+        return self._loaded
+
+    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
+        """Replies, from the store where they are there."""
+        key = digest("audit ask", self.key, chats, decoding, self.lab.computed())
+        said = self.lab.stage("ask", key, lambda: self.target.generate(chats, decoding))
+        self.count(len(chats))
+        return [Reply(*reply) for reply in said]
+
+
+def _again(verdicts: Any) -> bool:
+    return any(one["score"] is None and one["again"] for one in verdicts)
+
+
+def _model(start: Start) -> Model:
+    return Model(name=start.name, sha256=start.digest, here=start.here)
+
+
+def _reopened(base: Checkpoint, folder: Path) -> Callable[[], Target]:
+    return lambda: base.reopen(folder)
+
+
+_SAMPLE = (Message("user", "A word, and one more: 12?"), Message("assistant", "Two words."))
+
+
+def _encoded(tokenizer: Any) -> Any:
+    """What the tokenizer makes of a chat; a template that fails is a template that differs."""
+    try:
+        chat = [message._asdict() for message in _SAMPLE]
+        return tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
+    except Exception as error:  # noqa: BLE001 - a customer's template may do anything in its sandbox
+        return type(error).__name__
+
+
+_READINGS: dict[str, Callable[[Any], Any]] = {
+    "vocabulary": lambda tokenizer: tokenizer.get_vocab(),
+    "encoding": lambda tokenizer: tokenizer(_SAMPLE[0].content)["input_ids"],
+    "chat template": _encoded,
+}
