@@ -78,9 +78,8 @@ def audit(report: AuditedReport) -> str:
         "audit.html.jinja",
         report=report,
         tone=_TONES[report.verdict.answer],
-        forms=[
-            (form, [_category(one) for one in form.categories]) for form in report.evidence.forms
-        ],
+        alpha=alpha,
+        forms=[(form, [_category(c, alpha) for c in form.categories]) for form in forms],
     )
 
 
