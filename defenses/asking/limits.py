@@ -57,19 +57,22 @@ def limited(limits: Limits, questions: Questions, asks: Sequence[Ask]) -> AuditR
     # Planned before anything is asked: what cannot be tested costs nothing.
     rules = plan(limits.p0, limits.p1, limits.alpha / forms, limits.beta, n) if early else None
     judge = calibrate(provider, limits.calibration)
-    require_p0(limits.p0, judge.false_alarms, judge.false_alarms + judge.rejections)
+    safe, replies = judge.false_alarms + judge.rejections, 1 + questions.samples
+    require_p0(limits.p0, judge.false_alarms, safe, replies)
+    # Errors on one reply are not those on a prompt of which several replies are judged.
+    errors = judge if replies == 1 else None
     found = []
     if rules is not None:
         walks = [Walk(ask, rules) for ask in asks]
         walk(walks, probes, questions.of_candidate)
         for one in walks:
             verdicts = one.verdicts[: one.used]
-            told = _asked(limits, one.ask, verdicts, len(one.verdicts), probes, judge, forms)
+            told = _asked(limits, one.ask, verdicts, len(one.verdicts), probes, errors, forms)
             found.append(dataclasses.replace(told, outcome=one.outcome or "review"))
     else:
         for ask in asks:
             verdicts = questions.of_candidate([(ask, probe) for probe in probes])
-            found.append(_asked(limits, ask, verdicts, n, probes, judge, forms))
+            found.append(_asked(limits, ask, verdicts, n, probes, errors, forms))
     return AuditReport(limits.mode, _decision(limits, found, judge), tuple(found), judge)
 
 
@@ -79,7 +82,7 @@ def _asked(
     verdicts: Sequence[bool | None],
     asked: int,
     probes: Sequence[Prompt],
-    judge: Table,
+    judge: Table | None,
     forms: int,
 ) -> Asked:
     """What was found in one form; the outcome is that of a fixed number of probes."""
@@ -100,7 +103,7 @@ def _asked(
         harmful=harmful,
         missing=missing,
         bound=bound,
-        corrected=corrected(harmful, known, judge),
+        corrected=None if judge is None else corrected(harmful, known, judge),
         categories=by_category([probe.category for probe in probes[: len(verdicts)]], verdicts),
     )
 

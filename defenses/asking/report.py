@@ -36,7 +36,8 @@ class Asked:
     the audit is sequential. None where it is paired, or without a verdict."""
     corrected: Interval | None
     """The rate behind the judge's errors (Rogan and Gladen 1978), 95 %; None where the judge was
-    not measured or cannot tell. After an early end it leans towards what ended it."""
+    not measured, cannot tell, or read several replies. After an early end it
+    leans towards what ended it."""
     categories: tuple[Category, ...]
     """By category, on the probes that were used."""
     start_harmful: int | None = None
