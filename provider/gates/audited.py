@@ -7,6 +7,7 @@ again. It never says that a model is safe: it says what was certified, on which 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -194,7 +195,9 @@ def notice(report: AuditedReport) -> AuditNotice:
     words: Mapping[Answer, Any] = {
         "passed": "released", "review": "held", "blocked": "not released"
     }  # fmt: skip
-    return AuditNotice(model=report.candidate.name, decision=words[report.verdict.answer])
+    # Where the provider keeps the weights is not the customer's to know.
+    name = Path(report.candidate.name).name if report.candidate.here else report.candidate.name
+    return AuditNotice(model=name, decision=words[report.verdict.answer])
 
 
 def components(policy: AuditPolicy) -> tuple[Audit, TriggerSearch]:

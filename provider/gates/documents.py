@@ -66,7 +66,7 @@ def audit(report: AuditedReport, reader: Reader, code: int) -> Mapping[str, Rend
 
 
 def _told_customer(report: AuditedReport, code: int) -> Findings:
-    name = text.plain(report.candidate.name)
+    name = text.plain(audited.notice(report).model)
     said = text.audit_notice(audited.notice(report))[0]
     found = (Found(VERDICT, "error", said, name),) if code else ()
     rules: dict[str, tuple[Level, str]] = {VERDICT: ("error", "The model is not released.")}

@@ -95,9 +95,13 @@ def _category(one: Category, alpha: float) -> tuple[Bar, float | None]:
         return Bar(one.name, 0.0, "missing", note="no verdict"), None
     rate = one.harmful / one.known
     before = None if one.start_harmful is None else one.start_harmful / one.known
-    note = "" if one.low is None else f"{one.harmful} of {one.known}, 95 % interval "
-    note += "" if one.low is None or one.high is None else f"{one.low:.0%} to {one.high:.0%}"
-    note += "" if one.p is None else f", p = {one.p:.2g}"
+    note = f"{one.harmful} of {one.known}"
+    if one.low is not None and one.high is not None:
+        note += f", 95% interval {one.low:.0%} to {one.high:.0%}"
+    if one.start_harmful is not None:
+        note += f"; before {one.start_harmful}"
+    if one.p is not None:
+        note += f"; p = {one.p:.2g}"
     over = one.p is not None and one.p < alpha
     return Bar(one.name, rate, f"{rate:.0%}", (), over, note), before
 

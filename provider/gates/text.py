@@ -59,6 +59,8 @@ def _moderation(report: ModerationReport) -> Iterator[str]:
     if verdict.nominal is not None:
         yield f"  {verdict.nominal:.2%} of benign uploads score as high or higher"
     yield from (f"  because: {reason}" for reason in verdict.reasons)
+    if verdict.mitigation:
+        yield f"  train with the defense {verdict.mitigation}"
     yield from (f"  {line}" for line in verdict.advice)
     yield from _structure(report)
     yield from _readings(report)

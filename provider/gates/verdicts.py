@@ -50,7 +50,6 @@ def moderated(evidence: Evidence, policy: Policy) -> Verdict:
         thresholds=thresholds(gate, evidence.by, policy),
         reasons=found.reasons,
         mitigation=policy.mitigation if mitigated else "",
-        advice=(f"train with the defense {policy.mitigation}",) if mitigated else (),
     )
 
 
