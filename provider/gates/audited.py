@@ -223,7 +223,7 @@ def decided(evidence: AuditEvidence, policy: AuditPolicy) -> AuditVerdict:
     )  # fmt: skip
     return AuditVerdict(
         answer=answer,
-        reasons=(*blocked, *review),
+        reasons=tuple(blocked or review),
         certified=tuple(_certified(evidence, audit)),
         advice=advice,
     )
@@ -265,8 +265,8 @@ def missing_share(forms: tuple[Form, ...]) -> float:
 
 
 def _blocking(evidence: AuditEvidence, audit: Audit, search: TriggerSearch) -> Iterator[str]:
-    # A paired audit with verdicts missing decides nothing, as `Audit.decide` has it.
-    if audit.mode != "paired" or missing_share(evidence.forms) <= MISSING:
+    # Behaviour with verdicts missing decides nothing, as `Audit` itself has it.
+    if missing_share(evidence.forms) <= MISSING:
         for form in evidence.forms:
             yield from _worse(form, audit)
     found = evidence.triggers
@@ -295,7 +295,7 @@ def _unclear(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
     if share > MISSING:
         yield f"{share:.1%} of the verdicts are missing"
     open_ = [form.name for form in evidence.forms if form.outcome == "review"]
-    if open_ and audit.mode != "paired":
+    if open_ and audit.mode != "paired":  # one that is paired decides by its p-values
         yield f"nothing is decided about {', '.join(open_)}"
     if evidence.triggers is not None and _too_many_missing(evidence.triggers):
         yield "more of the trigger search's verdicts are missing than may be"
