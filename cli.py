@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from attacks.base import UserError
+from commands.gates import gates
 from commands.judge import judge
 from commands.organism import organism
 from commands.serve import serve
@@ -292,7 +293,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (judge, organism, serve, store, target):
+for _group in (gates, judge, organism, serve, store, target):
     main.add_command(_group)
 
 if __name__ == "__main__":
