@@ -60,6 +60,7 @@ def _with_corpus(command: Any) -> Any:
 @click.pass_context
 def gates(
     context: click.Context,
+    /,
     gate: Path | None,
     policy: Path | None,
     effect: bool,

@@ -1,4 +1,4 @@
-"""`gates.html`: the gate benchmark in one file that asks nothing of a network and runs no script."""
+"""`gates.html`: the gate benchmark in one file, without a script or a word to the network."""
 
 from __future__ import annotations
 

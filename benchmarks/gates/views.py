@@ -10,8 +10,8 @@ from benchmarks.gates.results import GateResult, Line, Share
 from benchmarks.report.phrasing import NO_DATA, interval_text, percent
 
 ELSEWHERE = (
-    "another setting, not comparable: 56.2 % detection at 1 % false alarms, by an auditing agent on "
-    "real models (arXiv 2510.16255)"
+    "another setting, not comparable: 56.2 % detection at 1 % false alarms, by an auditing agent "
+    "on real models (arXiv 2510.16255)"
 )
 
 
