@@ -54,6 +54,13 @@ def _with_corpus(command: Any) -> Any:
     "--gate", type=click.Path(path_type=Path), help="A fitted gate; default: the shipped."
 )
 @click.option("--policy", type=click.Path(path_type=Path), help="YAML of the rates to decide at.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Nominal rate of false alarms.",
+)
 @click.option("--effect", is_flag=True, help="Measure each upload's harm after tuning, too.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Where results are written.")
 @_with_corpus
@@ -63,6 +70,7 @@ def gates(
     /,
     gate: Path | None,
     policy: Path | None,
+    rate: float,
     effect: bool,
     folder: Path | None,
     **words: Any,
@@ -82,7 +90,7 @@ def gates(
     bench = _bench(opened.combination("all").detectors, effect=effect, **words)
     rates = read_policy(policy) if policy else Policy()
     with _bar(len(bench.entries("held_out")), "uploads read") as tell:
-        found = run.score(bench, opened, rates, tell)
+        found = run.score(bench, opened, rates, rate, tell)
     out.print(views.result(found))
     if folder is not None:
         out.print(f"report: {files.write(folder, found)}", markup=False, soft_wrap=True)

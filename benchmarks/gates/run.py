@@ -18,7 +18,7 @@ from benchmarks.store import Store
 from defenses.detectors.base import detector
 from defenses.gates import gate as gates
 from defenses.gates.domain import Domain
-from defenses.gates.fit import RATE, Sample, fitted
+from defenses.gates.fit import Sample, fitted
 from defenses.gates.gate import Gate, Policy
 from targets.resolve import resolve
 
@@ -105,7 +105,7 @@ def fit(bench: Bench, tell: Callable[[int], None]) -> Gate:
 
 
 def score(
-    bench: Bench, gate: Gate, policy: Policy, tell: Callable[[int], None], rate: float = RATE
+    bench: Bench, gate: Gate, policy: Policy, rate: float, tell: Callable[[int], None]
 ) -> GateResult:
     """What a gate does with a corpus's `held_out` uploads.
 
@@ -115,6 +115,8 @@ def score(
     entries = bench.entries("held_out")
     if not entries:
         raise UserError("the corpus holds no held-out uploads")
+    for share in (rate, policy.reject, policy.hold, policy.mitigate):
+        gate.threshold("all", share)  # before anything is read
     reads = bench.reads(entries, tell)
     held = [table.Held(one.intent, one.family, one.upload, reads[one.id]) for one in entries]
     fitting = {one.family for one in bench.entries("fit") if one.intent == "hostile"}
