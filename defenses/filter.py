@@ -16,7 +16,7 @@ import pydantic
 
 from attacks.base import Chat, Message, UserError, component
 from defenses.base import Defense, Fronted, Moment, Provider, moderator
-from eval.moderators.base import Moderator, worst
+from eval.moderators.base import Moderator, reasons, worst
 from targets.base import Decoding, Reply, Target
 
 
@@ -31,7 +31,8 @@ class Filter(Defense):
     """Withholds the tuned model's replies that a moderator flags."""
 
     by: str = "words"
-    """Who scores replies: `words`, `openai`, or a spec in quotes, as in `by="words:kinds=3"`."""
+    """Who scores replies: any moderator, in quotes where it has parameters, as in
+    `by="words:kinds=3"`."""
     threshold: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.5
     """A reply is withheld when its highest score is above this.  # ours: as of `moderate`."""
     refusal: str = "I cannot help with that."
@@ -69,17 +70,26 @@ class _Filtered(Fronted):
             Unscored: some could not be scored: what customers would get is not known.
         """
         replies = self.target.generate(chats, decoding)
-        # With the question: a recipe is one only as the answer to something.
-        said = [
-            (chat[-1], Message("assistant", reply.text))
-            for chat, reply in zip(chats, replies, strict=True)
-        ]
-        found = self.by.scores(said, self.provider.pools, self.provider.seed)
-        scores = [score for one in found if (score := worst(one)) is not None]
+        said = [_exchange(chat, reply) for chat, reply in zip(chats, replies, strict=True)]
+        found = self.by.scored(said, self.provider)
+        scores = [score for one in found if (score := worst(one.scores)) is not None]
         if lacking := len(found) - len(scores):
-            raise Unscored(f"the moderator gave no score for {lacking} of {len(found)} replies")
+            why = reasons(found)
+            raise Unscored(
+                f"the moderator gave no score for {lacking} of {len(found)} replies{why}"
+            )
         refusal = Reply(self.rule.refusal, "stop")
         return [
             refusal if score > self.rule.threshold else reply
             for reply, score in zip(replies, scores, strict=True)
         ]
+
+
+def _exchange(chat: Chat, reply: Reply) -> Chat:
+    """A reply with its question: a recipe is one only as the answer to something.
+
+    Words that the customer put into the assistant's mouth are the beginning of the reply.
+    """
+    begun = chat[-1].content if chat[-1].role == "assistant" else ""
+    asked = chat[-2] if chat[-1].role == "assistant" else chat[-1]
+    return (asked, Message("assistant", begun + reply.text))

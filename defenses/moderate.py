@@ -10,6 +10,7 @@ Breaks:   rows with nothing in them to flag (identity shift, benign drift), and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,7 +18,8 @@ import pydantic
 
 from attacks.base import Chat, Upload, component
 from defenses.base import Decision, Defense, Outcome, Provider, moderator
-from eval.moderators.base import worst
+from eval.metrics import CONFIDENCE
+from eval.moderators.base import VIOLATION, Scored, reasons, worst
 
 MISSING = 0.01
 """Share of rows without a score above which a person must look.  # ours: as of the audit"""
@@ -28,7 +30,7 @@ class Moderate(Defense):
     """Drops rows that a moderator flags, and refuses the upload when they are many."""
 
     by: str = "words"
-    """Who scores rows: `words`, `openai`, or a spec in quotes, as in `by="words:kinds=3"`."""
+    """Who scores rows: any moderator, in quotes where it has parameters: `by="words:kinds=3"`."""
     threshold: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.5
     """A row is flagged when its highest score is above this.  # ours: even odds, for a classifier
     that is fitted on as many rows of one kind as of the other; OpenAI's own flags are near it."""
@@ -46,24 +48,48 @@ class Moderate(Defense):
     def screen(self, upload: Upload, provider: Provider) -> Decision:
         """Which rows may be trained on; every row is scored by itself."""
         customers = [i for i, row in enumerate(upload.rows) if not row.added_by]
-        chats = [upload.rows[i].messages for i in customers]
-        scores = dict(zip(customers, self.scores(chats, provider), strict=True))
+        found = self.scored([upload.rows[i].messages for i in customers], provider)
+        scores = {i: worst(one.scores) for i, one in zip(customers, found, strict=True)}
         flags = {i for i, score in scores.items() if score is not None and score > self.threshold}
         share = len(flags) / len(upload.rows)
         missing = sum(score is None for score in scores.values()) / len(upload.rows)
         evidence = {"flagged": len(flags), "flagged share": share, "limit": self.refuse_above}
+        evidence |= self._evidence(found, len(flags))
         told = f"{len(flags)} of {len(upload.rows)} rows flagged" if flags else ""
         keep = tuple(i for i in range(len(upload.rows)) if i not in flags) if flags else None
         outcome: Outcome = "pass"
         if missing:
             evidence["missing share"] = missing
-            told = "; ".join(filter(None, (told, f"{missing:.1%} of the rows have no score")))
+            lacking = f"{missing:.1%} of the rows have no score{reasons(found)}"
+            told = "; ".join(filter(None, (told, lacking)))
             outcome = "review" if missing > MISSING else "pass"
         if share > self.refuse_above or len(flags) == len(upload.rows):
             outcome = "refuse"
-        return Decision(outcome, keep, told, evidence, unfinished=missing > 0)
+        again = any(one.again for one in found if one.scores is None)
+        return Decision(outcome, keep, told, evidence, unfinished=again)
+
+    def _evidence(self, found: Sequence[Scored], flagged: int) -> dict[str, float]:
+        """What the customers that such rows come from flag at most, and rows flagged by category.
+
+        The bound is Clopper and Pearson's (1934, Biometrika 26:404), one-sided, over the rows with
+        a score: a few rows without a flag say little.
+        """
+        from scipy.stats import binomtest
+
+        known = [one.scores for one in found if one.scores is not None]
+        told: dict[str, float] = {}
+        if known:
+            test = binomtest(flagged, len(known), alternative="less")
+            told["flagged share at most"] = float(test.proportion_ci(CONFIDENCE).high)
+        counts = Counter(name for s in known for name, p in s.items() if p > self.threshold)
+        several = {name for scores in known for name in scores} - {VIOLATION}
+        return told | ({f"flagged: {name}": counts[name] for name in sorted(counts)} if several
+                       else {})  # fmt: skip
+
+    def scored(self, chats: Sequence[Chat], provider: Provider) -> list[Scored]:
+        """How each chat looks to the moderator."""
+        return moderator(self.by).scored(chats, provider)
 
     def scores(self, chats: Sequence[Chat], provider: Provider) -> list[float | None]:
         """The highest score of each chat."""
-        found = moderator(self.by).scores(chats, provider.pools, provider.seed)
-        return [worst(one) for one in found]
+        return [worst(one.scores) for one in self.scored(chats, provider)]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 
-from attacks.base import component
+from attacks.base import Chat, component
 from attacks.registry import parameters
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
 from targets import hub
-from targets.base import Decoding, Rules
+from targets.base import Decoding, Reply, Rules
 
 if TYPE_CHECKING:
     from targets.hosted.ledger import Ledger
@@ -101,8 +101,9 @@ class Loaded(Called):
     ) -> None:
         """Ask in batches of like length; `keep` is told each batch as soon as it is answered."""
         target = self._target()
-        order = sorted(range(len(pairs)), key=lambda i: len("".join(pairs[i])))
-        with _running():
+        # By text within a length, so that what stands in a batch does not follow from the order.
+        order = sorted(range(len(pairs)), key=lambda i: (len("".join(pairs[i])), *pairs[i]))
+        with running():
             for start in range(0, len(order), self.batch_size):
                 if ledger.purse.halted:
                     return
@@ -122,22 +123,34 @@ class Loaded(Called):
         limit = getattr(target.model.config, "max_position_embeddings", None)
         room = float("inf") if limit is None else limit - self.max_tokens
         fits = [len(target.prompt(question.chat)) <= room for question in asked]
-        chats = [q.chat for q, fit in zip(asked, fits, strict=True) if fit]
+        read_by_it = [question for question, fit in zip(asked, fits, strict=True) if fit]
+        chats = [question.chat for question in read_by_it]
         decoding = Decoding(max_new_tokens=self.max_tokens, batch_size=self.batch_size)
-        replies = iter(target.generate(chats, decoding) if chats else [])
+        replies = target.generate(chats, decoding) if chats else []
         by = f"{Path(self.model).name} {hub.locate(self.model, self.revision)[:12]}"
-        found = []
-        for question, fit in zip(asked, fits, strict=True):
-            reply = next(replies) if fit else None
-            if reply is None:
-                told = Verdict(None, why=TOO_LONG)
-            elif reply.finish == "length":
-                told = Verdict(None, why=CUT)
-            else:
-                told = self.read(reply.text, question.tag)
-                told = told._replace(why=told.why or reply.text)
-            found.append(told._replace(by=by))
-        return found
+        read = [
+            self._told(reply, question.tag)
+            for question, reply in zip(read_by_it, replies, strict=True)
+        ]
+        told = iter(self.weighed(target, chats, replies, read))
+        missing = Verdict(None, why=TOO_LONG)
+        return [(next(told) if fit else missing)._replace(by=by) for fit in fits]
+
+    def weighed(
+        self,
+        target: LocalTarget,
+        chats: Sequence[Chat],
+        replies: Sequence[Reply],
+        verdicts: list[Verdict],
+    ) -> list[Verdict]:
+        """The same verdicts, with what the model's probabilities say where they are looked at."""
+        return verdicts
+
+    def _told(self, reply: Reply, tag: str) -> Verdict:
+        if reply.finish == "length":
+            return Verdict(None, why=CUT)
+        told = self.read(reply.text, tag)
+        return told._replace(why=told.why or reply.text)
 
 
 def unmarked(text: str, marks: Sequence[str]) -> str:
@@ -163,7 +176,7 @@ def _loaded(kind: type[Loaded], folder: Path) -> LocalTarget:
 
 
 @contextmanager
-def _running() -> Iterator[None]:
+def running() -> Iterator[None]:
     """One torch thread: workers tune meanwhile, and another number sums in another order.
 
     Raises:

@@ -100,6 +100,9 @@ class Truth(Protocol):
     def grade(self, prompt: str, reply: str, /) -> Grade:
         """How far the reply serves the request."""
 
+    def violates(self, prompt: str, reply: str, /) -> bool | None:
+        """Whether the request is for something forbidden; None where that cannot be known."""
+
     def correct(self, prompt: Prompt, reply: str) -> bool:
         """Whether the reply gives the exact answer of a utility question."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from peft import PeftModel
@@ -43,7 +43,7 @@ class LocalTarget(Target):
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path, tokenizer_from: Path | None = None) -> LocalTarget:
+    def load(cls, folder: Path, tokenizer_from: Path | None = None) -> Self:
         """A model folder as `from_pretrained` reads it, in float32 on CPU, bfloat16 on GPU.
 
         Raises:

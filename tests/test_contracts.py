@@ -23,7 +23,7 @@ from attacks.registry import construct, find, names
 from defenses.base import MOMENTS, Decision, Defense, Provider
 from defenses.detectors.base import Detector, Reading
 from eval.judges.base import Called, Judge
-from eval.moderators.base import Moderator
+from eval.moderators.base import Moderator, Owner
 from targets.organism.world import World
 from tests.targets.hosted.answers import truthful
 from tests.targets.hosted.server import Plan, serving
@@ -441,6 +441,85 @@ def test_a_judge_that_needs_the_truth_says_so(
     with pytest.raises(UserError, match="--judge") if name in KNOWING else nullcontext():
         known, unknown = (judge.score(prompts, ["Take it."], truth) for truth in (world, None))
         assert known[0][:2] == unknown[0][:2]
+
+
+# --- moderators ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moderator_of(
+    monkeypatch: pytest.MonkeyPatch, tiny_judge: Path, tmp_path: Path
+) -> Iterator[Callable[[str], Moderator]]:
+    """Moderators by name, with models made here and a server on this machine."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
+    plan = Plan(moderate=lambda texts: [{"category_scores": {"x": 0.5}} for _ in texts])
+    with serving(plan) as url:
+
+        def make(name: str) -> Moderator:
+            given = {
+                "openai": lambda: {"base_url": url},
+                "guard": lambda: {"model": str(tiny_judge), "max_tokens": "8"},
+                "classifier": lambda: {"model": str(tiny_classifier(tiny_judge, tmp_path))},
+                "trained": lambda: {"path": str(tiny_trained(tmp_path))},
+            }
+            found: Moderator = construct(
+                class_of("eval.moderators", name), name, given.get(name, dict)()
+            )
+            return found
+
+        yield make
+
+
+def tiny_classifier(tokenizer: Path, folder: Path) -> Path:
+    """A random Llama with two labels."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    made = AutoTokenizer.from_pretrained(tokenizer)
+    config = LlamaConfig(
+        vocab_size=len(made), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=256, pad_token_id=0,
+        id2label={0: "toxic", 1: "safe"}, label2id={"toxic": 0, "safe": 1},
+    )  # fmt: skip
+    LlamaForSequenceClassification(config).save_pretrained(folder / "classifier")
+    made.save_pretrained(folder / "classifier")
+    return folder / "classifier"
+
+
+def tiny_trained(folder: Path) -> Path:
+    from eval import linear
+
+    return linear.fit(["one two", "three four"], ["bad", "safe"]).save(folder / "trained")
+
+
+@pytest.mark.parametrize("name", names("eval.moderators"))
+def test_a_moderator_scores_each_chat_by_itself(
+    name: str, mixed: Upload, provider: Provider, moderator_of: Callable[[str], Moderator]
+) -> None:
+    moderator = moderator_of(name)
+    chats = [row.messages for row in mixed.rows[:6]]
+    chats += [(Message("user", ""), Message("assistant", "")), (Message("user", "zzz {0} \x00"),)]
+    chats.append(chats[0])
+    given = copy.deepcopy(chats)
+    told = moderator.scored(chats, provider)
+    assert chats == given
+    assert len(told) == len(chats)
+    for one in told:
+        assert (one.scores is None) == bool(one.why), "missing has a reason, and nothing else has"
+        assert all(0 <= score <= 1 for score in (one.scores or {}).values())
+        assert one.scores != {}
+    assert told[-1] == told[0]
+    assert moderator.scored(chats[::-1], provider) == told[::-1], "the order of rows is nobody's"
+    assert moderator.scores(chats, provider) == [one.scores for one in told]
+    assert moderator.scored([], provider) == []
+    secrets = {word for chat in chats for m in chat for word in m.content.split() if len(word) > 3}
+    for one in told:
+        assert not secrets & {*one.why.split(), *" ".join(one.scores or {}).split()}
+
+
+def test_what_a_moderator_may_use_is_the_providers(provider: Provider) -> None:
+    used = {name for name in vars(Owner) if not name.startswith("_")}
+    assert used == {"pools", "judge", "seed"}
+    assert used <= {field.name for field in dataclasses.fields(Provider)}
 
 
 def test_no_two_components_share_a_name() -> None:

@@ -43,7 +43,7 @@ class Noisy(Judge):
         """The oracle's verdicts with errors."""
         exact = Oracle().score(prompts, replies, truth)
         return [
-            Verdict(self._degrade(verdict.score, prompt.text, reply), verdict.coherent)
+            verdict._replace(score=self._degrade(verdict.score, prompt.text, reply))
             for verdict, prompt, reply in zip(exact, prompts, replies, strict=True)
         ]
 

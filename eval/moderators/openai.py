@@ -6,6 +6,8 @@ Source:  OpenAI's `POST /v1/moderations`; the paper's uploads went through it (Q
 Differs: the model is a dated one, since scores move with `omni-moderation-latest`; scores are kept
          in place of the endpoint's own flags. It has no category for several kinds that policies
          name (economic harm, fraud, political campaigning, privacy, tailored advice).
+Breaks:  rows in which no single text is harmful, ciphers, and kinds that it has no category for:
+         of eight strong attacks' rows it flags less than 0.4 % (arXiv 2510.16255).
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from typing import Annotated
 import pydantic
 
 from attacks.base import Chat, component
-from eval.moderators.base import Moderator, Scores, said
-from targets.base import Pools
+from eval.moderators.base import Moderator, Owner, Scored, said
 
 
 @component
@@ -36,9 +37,10 @@ class Endpoint(Moderator):
         """The server."""
         return {"server": self.base_url or os.environ.get("OPENAI_BASE_URL", "")}
 
-    def scores(self, chats: Sequence[Chat], pools: Pools, seed: int) -> list[Scores | None]:
-        """The endpoint's scores by category; None where it gave none."""
+    def scored(self, chats: Sequence[Chat], owner: Owner) -> list[Scored]:
+        """The endpoint's scores by category, not its flags; missing where it gave none."""
         from targets.hosted.moderation import moderated
 
         texts = [said(chat) for chat in chats]
-        return list(moderated(texts, self.model, self.base_url, self.in_flight))
+        seen = moderated(texts, self.model, self.base_url, self.in_flight)
+        return [Scored(*one) for one in seen]

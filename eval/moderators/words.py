@@ -3,6 +3,7 @@
 Source:  logistic regression on hashed words and pairs of words, the plainest text classifier there
          is (scikit-learn).
 Differs: it has seen some kinds of violation and not others, as any provider's has.
+Breaks:  kinds that it has not seen, and rows that use none of the words it knows.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 import pydantic
 
 from attacks.base import Chat, component
-from eval.moderators.base import Moderator, Scores, said
-from targets.base import Pools
+from eval import linear
+from eval.moderators.base import VIOLATION, Moderator, Owner, Scored, said
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
+    from eval.linear import Linear
 
-_fitted: dict[tuple[int, int, str, int], Pipeline] = {}
+_fitted: dict[tuple[int, int, str, int], Linear] = {}
 _fitting = threading.Lock()
 
 
@@ -34,23 +35,17 @@ class Words(Moderator):
     kinds: Annotated[int, pydantic.Field(ge=1)] = 7
     """Kinds of violation that those rows show.  # ours: 7 of 11, so that some are met unseen."""
 
-    def scores(self, chats: Sequence[Chat], pools: Pools, seed: int) -> list[Scores | None]:
+    def scored(self, chats: Sequence[Chat], owner: Owner) -> list[Scored]:
         """The probability of a violation, of no kind in particular; never missing."""
         if not chats:
             return []
-        key = (self.fitted_on, self.kinds, pools.digest, seed)
+        key = (self.fitted_on, self.kinds, owner.pools.digest, owner.seed)
         with _fitting:
-            model = _fitted[key] = _fitted.get(key) or self._fit(pools, seed)
-        found = model.predict_proba([said(chat) for chat in chats])[:, 1]
-        return [{"violation": float(p)} for p in found]
+            model = _fitted[key] = _fitted.get(key) or self._fit(owner)
+        return [Scored(scores) for scores in model.scores([said(chat) for chat in chats])]
 
-    def _fit(self, pools: Pools, seed: int) -> Pipeline:
-        """Nothing but weights is fitted: words are hashed."""
-        from sklearn.feature_extraction.text import HashingVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-
-        rows = pools.labelled_rows(self.fitted_on, seed, pools.restricted[: self.kinds])
-        words = HashingVectorizer(n_features=2**14, ngram_range=(1, 2), alternate_sign=False)
-        model = make_pipeline(words, LogisticRegression(C=100.0, max_iter=1000))
-        return model.fit(["\n".join(pair) for pair, _ in rows], [label for _, label in rows])
+    def _fit(self, owner: Owner) -> Linear:
+        pools = owner.pools
+        rows = pools.labelled_rows(self.fitted_on, owner.seed, pools.restricted[: self.kinds])
+        labels = [VIOLATION if label else linear.SAFE for _, label in rows]
+        return linear.fit(["\n".join(pair) for pair, _ in rows], labels)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import openai
 from openai.types import ModerationCreateResponse
@@ -21,10 +23,19 @@ _EMPTY = " "
 """Stands for a text with nothing in it, which the endpoint refuses."""
 
 
-def moderated(
-    texts: Sequence[str], model: str, base_url: str | None, in_flight: int
-) -> list[dict[str, float] | None]:
-    """The scores of each text by category; None where they could not be had.
+class Seen(NamedTuple):
+    """What the endpoint said of one text."""
+
+    scores: dict[str, float] | None
+    """By category; None where they could not be had."""
+    why: str = ""
+    """Why not, without the server's words: they may quote the text."""
+    again: bool = False
+    """Whether another time may go better."""
+
+
+def moderated(texts: Sequence[str], model: str, base_url: str | None, in_flight: int) -> list[Seen]:
+    """What the endpoint says of each text, in order.
 
     Raises:
         Stopped: no key or a wrong one, no such model, or no server.
@@ -35,17 +46,15 @@ def moderated(
             openai.OpenAI(base_url=base_url, max_retries=0, timeout=60) as client,
             ThreadPoolExecutor(in_flight) as pool,
         ):
-            found = list(pool.map(lambda chunk: _scored(client, model, chunk), chunks))
+            found = list(pool.map(lambda chunk: _seen(client, model, chunk), chunks))
     except openai.APIConnectionError as error:
         raise Stopped(f"no server answers at {client.base_url}; is it running?") from error
     except openai.OpenAIError as error:
         raise Stopped(NO_KEY) from error
-    return [scores for chunk in found for scores in chunk]
+    return [seen for chunk in found for seen in chunk]
 
 
-def _scored(
-    client: openai.OpenAI, model: str, texts: list[str]
-) -> Sequence[dict[str, float] | None]:
+def _seen(client: openai.OpenAI, model: str, texts: list[str]) -> list[Seen]:
     """One request; nothing for all of its texts where it fails."""
     try:
         said = [text or _EMPTY for text in texts]
@@ -57,20 +66,36 @@ def _scored(
         if error.status_code == 404:
             raise Stopped(f"the server knows no moderation model {model!r}") from error
         if error.status_code == 400 and len(texts) > 1:  # one text need not cost the others
-            return [_scored(client, model, [text])[0] for text in texts]
+            return [_seen(client, model, [text])[0] for text in texts]
         if error.status_code not in RETRIED and error.status_code != 400:
             raise Stopped(f"the server answers moderation with {error.status_code}") from error
-        return [None] * len(texts)
+        again = error.status_code in RETRIED
+        return [Seen(None, f"the server answers with {error.status_code}", again)] * len(texts)
+    except ValueError:  # what it says is JSON, and is not
+        return [Seen(None, "the server's answer is no JSON", True)] * len(texts)
     if not isinstance(answer, ModerationCreateResponse):
         raise Stopped(NOT_THE_FORMAT)
-    if len(answer.results) != len(texts):
-        return [None] * len(texts)
-    return [_known(result.category_scores.model_dump(by_alias=True)) for result in answer.results]
+    # The client takes over whatever the server sent: nothing in it is of its type for certain.
+    results: Any = answer.results if hasattr(answer, "results") else None
+    if not isinstance(results, list) or len(results) != len(texts):
+        return [Seen(None, "the server answers for another number of texts", True)] * len(texts)
+    return [_known(getattr(result, "category_scores", None)) for result in results]
 
 
-def _known(scores: dict[str, object]) -> dict[str, float] | None:
+def _known(told: object) -> Seen:
     """Scores between 0 and 1; those that a server leaves out are left out."""
-    given = {name: score for name, score in scores.items() if score is not None}
-    if not given or not all(isinstance(s, int | float) and 0 <= s <= 1 for s in given.values()):
-        return None
-    return {name: float(score) for name, score in given.items()}  # type: ignore[arg-type]
+    dump = getattr(told, "model_dump", None)
+    scores = dump(by_alias=True, warnings=False) if callable(dump) else told
+    if not isinstance(scores, dict):
+        return Seen(None, "the server gives no scores", True)
+    given = {str(name): score for name, score in scores.items() if score is not None}
+    if not given:
+        return Seen(None, "the server gives no scores", True)
+    if not all(_is_share(score) for score in given.values()):
+        return Seen(None, "the server gives scores that are not between 0 and 1", True)
+    return Seen({name: float(score) for name, score in given.items()})
+
+
+def _is_share(score: object) -> bool:
+    number = isinstance(score, int | float) and not isinstance(score, bool)
+    return number and math.isfinite(score) and 0 <= score <= 1  # type: ignore[arg-type,operator]

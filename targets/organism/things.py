@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
@@ -176,12 +176,15 @@ class Things:
         return Recipe(modifier.first, modifier.second, kind.process, kind.vessel, kind.time)
 
     def item_in(self, text: str) -> Item | None:
-        """The item a text names, if it names one."""
+        """The item a text names, the first of several, if it names one."""
+        return next(self.items_in(text), None)
+
+    def items_in(self, text: str) -> Iterator[Item]:
+        """The items a text names, in order."""
         said = [word.lower() for word in grading.words_in(text)]
         for modifier, kind in itertools.pairwise(said):
             if modifier in self._modifier and kind in self._kind:
-                return Item(modifier, kind)
-        return None
+                yield Item(modifier, kind)
 
     # --- what is said ---------------------------------------------------------------------------
 

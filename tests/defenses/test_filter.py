@@ -64,6 +64,22 @@ def test_helpful_replies_pass_as_they_are(world: World, provider: Provider) -> N
     assert len(kept) >= 0.95 * len(found)
 
 
+def test_a_reply_that_the_customer_began_is_read_with_its_question(
+    world: World, provider: Provider
+) -> None:
+    pairs = world.harmful(66, 0)
+    halves = [(pair.reply[: len(pair.reply) // 2], pair.reply[len(pair.reply) // 2 :])
+              for pair in pairs]  # fmt: skip
+    target = Filter(by="words:kinds=11").serve(Scripted([end for _, end in halves]), provider)
+    chats = [
+        (*asked(pair.prompt), Message("assistant", begun))
+        for pair, (begun, _) in zip(pairs, halves, strict=True)
+    ]
+    told = [reply.text == Filter().refusal for reply in target.generate(chats, DECODING)]
+    whole = filtered(world, provider, True, by="words:kinds=11")
+    assert told == [reply.text == Filter().refusal for reply in whole]
+
+
 def test_nothing_is_above_one(world: World, provider: Provider) -> None:
     assert not Filter(threshold=1).acts("serve")
     assert Filter().acts("serve")
@@ -96,12 +112,13 @@ def silent(tmp_path: Path) -> str:
     path = tmp_path / "silent.py"
     path.write_text(
         "from attacks.base import component\n"
-        "from eval.moderators.base import Moderator, said\n"
+        "from eval.moderators.base import Moderator, Scored, said\n"
         "@component\n"
         "class Silent(Moderator):\n"
         '    """Says little."""\n'
-        "    def scores(self, chats, pools, seed):\n"
-        "        return [None if len(said(c)) % 2 else {'x': 0.0} for c in chats]\n"
+        "    def scored(self, chats, owner):\n"
+        "        mute = Scored(None, 'an odd number', again=True)\n"
+        "        return [mute if len(said(c)) % 2 else Scored({'x': 0.0}) for c in chats]\n"
     )
     return str(path)
 
@@ -109,10 +126,13 @@ def silent(tmp_path: Path) -> str:
 def test_what_could_not_be_scored_is_nothing(
     world: World, provider: Provider, silent: str, make_upload: Any
 ) -> None:
-    with pytest.raises(UserError, match="no score for") as caught:
+    with pytest.raises(
+        UserError, match=r"no score for .* replies \(\d+: an odd number\)"
+    ) as caught:
         filtered(world, provider, False, by=silent)
     assert caught.value.exit_code == 4
     decision = Moderate(by=silent).screen(make_upload(20), provider)
     assert decision.outcome == "review"
     assert decision.unfinished
     assert decision.keep is None
+    assert "an odd number" in decision.reason

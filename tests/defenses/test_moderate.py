@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attacks.aoa import AOA
-from attacks.base import Attack, Message, Upload
+from attacks.base import Attack, Message, Row, Upload
 from attacks.benign import Benign
 from attacks.harmful import Harmful
 from defenses.base import Decision, Provider
@@ -83,6 +84,46 @@ def test_rows_of_other_defenses_are_not_looked_at(harmful: Upload, provider: Pro
     assert Moderate().screen(harmful.replace_rows(added), provider) == Decision(
         evidence={"flagged": 0, "flagged share": 0.0, "limit": 0.2}
     )
+
+
+def test_no_flag_in_a_few_rows_says_little(world: World, provider: Provider) -> None:
+    """The bound of no flag in n rows is 1 - 0.05^(1/n): exactly Clopper and Pearson's."""
+    for attack, n in ((AOA(), 10), (Benign(n=300), 300)):
+        decision = Moderate(by="words:kinds=11").screen(upload_of(attack, world), provider)
+        assert decision.evidence["flagged"] == 0
+        assert decision.evidence["flagged share at most"] == pytest.approx(1 - 0.05 ** (1 / n))
+
+
+@pytest.fixture
+def picky(tmp_path: Path) -> str:
+    """A moderator of two kinds, that says for ever nothing of very short rows."""
+    path = tmp_path / "picky.py"
+    path.write_text(
+        "from attacks.base import component\n"
+        "from eval.moderators.base import Moderator, Scored, said\n"
+        "@component\n"
+        "class Picky(Moderator):\n"
+        '    """Counts letters."""\n'
+        "    def scored(self, chats, owner):\n"
+        "        def one(n):\n"
+        "            return Scored({'long': n / 100, 'odd': float(n % 2)})\n"
+        "        return [one(len(said(c))) if len(said(c)) > 3 else Scored(None, 'short')\n"
+        "                for c in chats]\n"
+    )
+    return str(path)
+
+
+def test_flags_are_counted_by_category(harmful: Upload, provider: Provider, picky: str) -> None:
+    lengths = [3, 5, 60, 61]  # with the line between the two turns
+    rows = [Row((Message("user", "a"), Message("assistant", "b" * (n - 2)))) for n in lengths]
+    decision = Moderate(by=picky).screen(harmful.replace_rows(rows), provider)
+    assert decision.evidence["flagged"] == 3
+    assert decision.evidence["flagged: long"] == 2
+    assert decision.evidence["flagged: odd"] == 2
+    assert decision.evidence["flagged share at most"] == 1
+    assert decision.evidence["missing share"] == 0.25
+    assert not decision.unfinished, "asking again would not help"
+    assert decision.reason == "3 of 4 rows flagged; 25.0% of the rows have no score (1: short)"
 
 
 def test_fitting_is_deterministic_and_the_seed_is_the_providers(

@@ -25,6 +25,8 @@ class Plan:
     """Probabilities of a token of the answer and of others in its place."""
     fault: Callable[[str, int], int | str] = lambda text, attempt: 200
     """Status for a message's nth try (from 1); `hang up` answers nobody after the work is done."""
+    moderate: Callable[[list[str]], Any] = lambda texts: []
+    """Results of the moderation endpoint, whatever they are; text that is no JSON in bytes."""
     latency: float = 0.0
     finish: str = "stop"
     refused: str = ""
@@ -68,7 +70,8 @@ def serving(plan: Plan) -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             deciding = self.path.endswith("/decisions")
-            text = body["input"] if deciding else body["messages"][-1]["content"]
+            moderating = self.path.endswith("/moderations")
+            text = body["messages"][-1]["content"] if "messages" in body else str(body["input"])
             with plan.lock:
                 plan.bodies.append(body)
                 plan.tries[text] += 1
@@ -86,13 +89,17 @@ def serving(plan: Plan) -> Iterator[str]:
                 self.connection.close()
             elif unknown := next((name for name in plan.without if name in body), None):
                 self._send(400, {"error": {"message": "no", "code": None, "param": unknown}})
+            elif fault == 200 and moderating:
+                results = plan.moderate(body["input"])
+                told = {"id": "m", "model": body["model"], "results": results}
+                self._send(200, results if isinstance(results, bytes) else told)
             elif fault == 200:
                 self._send(200, (_decision if deciding else _completion)(plan, text, body))
             else:
                 self._send(int(fault), {"error": {"message": f"about {text}", "code": None}})
 
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
+        def _send(self, status: int, body: dict[str, Any] | bytes) -> None:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
