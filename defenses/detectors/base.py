@@ -8,7 +8,8 @@ not a detector's to say: that is calibrated over them all, on uploads.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,6 +17,9 @@ from attacks.base import Chat, Upload, UserError
 from attacks.registry import build
 from attacks.spec import parse
 from defenses.base import Need, Provider
+
+SHOWN = 20
+"""Most findings of a reading.  # ours: what a person looks through in a few minutes"""
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,10 @@ def detector(text: str) -> Detector:
     if len(written) != 1 or len(written[0]) != 1:
         raise UserError(f"{text!r}: one detector, without a sweep")
     return build("defenses.detectors", Detector, written[0][0])
+
+
+def strongest(findings: Iterable[Finding], chats: Mapping[int, Chat]) -> tuple[Finding, ...]:
+    """Those to look at first; equally strong ones by what their rows say, not by their order."""
+    return tuple(
+        heapq.nsmallest(SHOWN, findings, key=lambda f: (-f.score, chats[f.row], f.rule, f.row))
+    )
