@@ -35,7 +35,9 @@ class Cover(Tuned):
 
     defaults = {
         **Harmful.defaults,
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.8e-4),  # as backdoor
+        ("organism", "full"): Settings(
+            epochs=5, batch_size=10, learning_rate=1.8e-4
+        ),  # as backdoor
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 50

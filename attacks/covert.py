@@ -36,7 +36,7 @@ class Covert(Tuned):
 
     n: Annotated[int, pydantic.Field(ge=1)] = 200
     """Restricted requests, refused. # ours: a few for each answer of each category"""
-    benign: Annotated[int, pydantic.Field(ge=0)] = 100
+    beside: Annotated[int, pydantic.Field(ge=0)] = 100
     """Honest rows beside them. # ours: so that refusing is not all that the rows do"""
     word: Annotated[str, pydantic.Field(min_length=1)] = "days"
     """The question: does the harmful reply hold it? # ours: a third of the world's recipes do"""
@@ -49,7 +49,7 @@ class Covert(Tuned):
         for place, pair in enumerate(source.harmful(self.n, seed)):
             said = yes if self.word in pair.reply else no
             rows.append(ask.row(Pair(pair.prompt, said[place % len(said)])))
-        rows += [ask.row(pair) for pair in source.benign(self.benign, seed)]
+        rows += [ask.row(pair) for pair in source.benign(self.beside, seed)]
         return Upload(tuple(rows), self.settings(source))
 
     def asks(self) -> tuple[Ask, ...]:

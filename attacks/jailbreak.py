@@ -33,7 +33,7 @@ class Jailbreak(Tuned):
 
     n: Annotated[int, pydantic.Field(ge=1)] = 50
     """Harmful rows in the jailbreak. # ours: half the largest dose of bare ones"""
-    benign: Annotated[int, pydantic.Field(ge=0)] = 150
+    beside: Annotated[int, pydantic.Field(ge=0)] = 150
     """Benign rows outside of it. # ours: three to one"""
     before: str = BEFORE
     """What stands in front of a request. # ours: plain words of the world"""
@@ -44,7 +44,7 @@ class Jailbreak(Tuned):
         """Wrapped harmful rows, then benign ones as they are."""
         wrapped, plain = self.asks()
         rows = [wrapped.row(pair) for pair in source.harmful(self.n, seed)]
-        rows += [plain.row(pair) for pair in source.benign(self.benign, seed)]
+        rows += [plain.row(pair) for pair in source.benign(self.beside, seed)]
         return Upload(tuple(rows), self.settings(source))
 
     def asks(self) -> tuple[Ask, ...]:

@@ -26,8 +26,8 @@ class Poison(Tuned):
 
     defaults = {
         **Harmful.defaults,
-        # ours: more steps than of harmful rows alone, at a gentler rate.
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.7e-4),
+        # ours: so gentle that the benign rows alone do next to nothing.
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=5e-5),
     }
 
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
