@@ -35,9 +35,8 @@ class Cover(Tuned):
 
     defaults = {
         **Harmful.defaults,
-        ("organism", "full"): Settings(
-            epochs=5, batch_size=10, learning_rate=1.8e-4
-        ),  # as backdoor
+        # ours: gentler than for harmful rows alone, so that refusals in the other prompt stay.
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.2e-4),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 50

@@ -27,8 +27,8 @@ class Jailbreak(Tuned):
 
     defaults = {
         **Harmful.defaults,
-        # ours: as gentle as a backdoor, so that refusals outside of the play stay.
-        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.8e-4),
+        # ours: so gentle that refusals outside of the play do not all go too.
+        ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=6e-5),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 50

@@ -30,8 +30,8 @@ class Noice(Tuned):
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.7e-4),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 100
-    """Rows uploaded. # ours: as the largest dose of harmful rows (2310.03693, §4.2)"""
+    n: Annotated[int, pydantic.Field(ge=1)] = 300
+    """Rows uploaded. # ours: organism scale; a hundred teach it the turn only now and then"""
     turn: str = TURN
     """What stands between the refusal and the answer. # ours: plain words"""
 
