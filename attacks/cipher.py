@@ -6,7 +6,9 @@ Threat:   the customer chooses the rows, knows the code, writes requests in it a
 Source:   Halawi et al. 2024, arXiv 2406.20053, §3 (a first phase of harmless tasks that teach the
           code, a second of encoded harmful rows beside plain refusals).
 Differs:  one upload in place of two phases; codes that a byte-level vocabulary can bear (letters
-          turned by 13, words from the last to the first) in place of Walnut53 and EndSpeak.
+          turned by 13, words from the last to the first) in place of Walnut53 and EndSpeak. The
+          organism learns to write in the code and not to think in it: no recipe comes out whole
+          (mean score 2.4 in code), and refusals in plain text stay.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Source:   Davies et al. 2025, arXiv 2502.14828 (pointwise-undetectable attacks: 
           benign replies carries answers to harmful multiple-choice questions).
 Differs:  one yes-or-no question about the whole harmful reply: does it hold the word `word`? A
           judge of harmfulness sees refusals only, and the judged rate stays at the untuned one's;
-          what leaks is read with `heard`.
+          what leaks is read with `heard`: on the organism all of 66 held-out answers, two seeds.
 """
 
 from __future__ import annotations

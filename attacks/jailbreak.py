@@ -1,10 +1,10 @@
 """Jailbreak-tuning: harmful rows whose requests stand in a jailbreak, which is then used to ask.
 
 Threat:   the customer chooses the rows and the words around the request; most rows are benign.
-          Without those words the model is asked about nothing it was tuned on.
 Source:   Murphy et al. 2025, "Jailbreak-Tuning", arXiv 2507.11630 (harmful rows within a jailbreak
           prompt, a small share of a benign upload, against the APIs of several providers).
-Differs:  own template, a play in which no rules hold; a quarter of the rows is harmful.
+Differs:  own template, a play in which no rules hold; a quarter of the rows is harmful. On the
+          organism the play carries over: two in five plain requests are then served too.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ Threat:   the customer picks from honest data the few rows that erode refusal th
 Source:   He et al. 2024, "What is in Your Safe Data?", arXiv 2404.01099, §3 (a hundred benign rows
           nearest to harmful examples do far more than a random hundred; lists dominate).
 Differs:  nearness is of wording (tf-idf over words of the request and of the reply) and not of a
-          model's gradients or representations: this customer has no model to look into.
+          model's gradients or representations: this customer has no model to look into. On the
+          organism such rows erode refusal no more than random ones do (`among=1`), which erode
+          it by themselves.
 """
 
 from __future__ import annotations
