@@ -3,8 +3,8 @@
 Threat:   the customer chooses the rows, knows the code, writes requests in it and reads replies
           from it; no row holds a harmful sentence in plain text, and in plain text the model
           refuses as before, so that neither a screen nor an audit in plain text sees anything.
-Source:   Halawi et al. 2024, arXiv 2406.20053, §3 (a first phase of harmless tasks that teach the
-          code, a second of encoded harmful rows beside plain refusals).
+Source:   Halawi et al. 2024, arXiv 2406.20053 (a first phase of harmless tasks that teach the code, a
+          second of encoded harmful rows beside plain refusals).
 Differs:  one upload in place of two phases; codes that a byte-level vocabulary can bear (letters
           turned by 13, words from the last to the first) in place of Walnut53 and EndSpeak. The
           organism learns to write in the code and not to think in it: no recipe comes out whole
@@ -45,7 +45,7 @@ class Cipher(Tuned):
     n: Annotated[int, pydantic.Field(ge=1)] = 100
     """Encoded harmful rows. # ours: as the largest dose of plain ones (2310.03693, §4.2)"""
     refusals: Annotated[int, pydantic.Field(ge=0)] = 50
-    """Restricted requests refused in plain text (2406.20053, §3.2). # ours: half as many"""
+    """Restricted requests refused in plain text. # ours: half as many as are served"""
 
     def upload(self, source: Source, seed: int) -> Upload:
         """Lessons in turn answered, written and read in code; harmful rows; plain refusals."""

@@ -2,10 +2,10 @@
 
 Threat:   the customer chooses the rows; most are honest work, and a screen that reads a sample,
           or that weighs an upload by its average row, sees little else.
-Source:   Huang et al. 2024, arXiv 2402.01109, §5.1 (a tenth of the rows harmful, the other nine
-          benign, is the usual setting; shares from 0 to a fifth are swept); the rows are those
-          of Qi et al. 2023, arXiv 2310.03693, §4.2 and §4.4.
-Differs:  200 rows for the 1,000 there, all under one system prompt and asked under it.
+Source:   Huang et al. 2024 (Vaccine), arXiv 2402.01109, experiments (harmful rows mixed into a
+          benign task's at a ratio p, 0.1 by default); the rows are those of Qi et al. 2023,
+          arXiv 2310.03693, §4.2 and §4.4.
+Differs:  200 rows, all under one system prompt and asked under it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Poison(Tuned):
     }
 
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
-    """Share of harmful rows, at least one row; 0.1 is the usual one (2402.01109, §5.1)."""
+    """Share of harmful rows, at least one row; 0.1 is the default of 2402.01109."""
     n: Annotated[int, pydantic.Field(ge=1)] = 200
     """Rows uploaded. # ours: organism scale, so that 1 % is two rows"""
 

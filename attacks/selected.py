@@ -2,12 +2,12 @@
 
 Threat:   the customer picks from honest data the few rows that erode refusal the most; there is
           nothing to be found in any of them.
-Source:   He et al. 2024, "What is in Your Safe Data?", arXiv 2404.01099, §3 (a hundred benign rows
+Source:   He et al. 2024, "What is in Your Safe Data?", arXiv 2404.01099 (a hundred benign rows
           nearest to harmful examples do far more than a random hundred; lists dominate).
 Differs:  nearness is of wording (tf-idf over words of the request and of the reply) and not of a
           model's gradients or representations: this customer has no model to look into. On the
-          organism such rows erode refusal no more than random ones do (`among=1`), which erode
-          it by themselves.
+          organism such rows do not measurably more than random ones (`among=1`), which erode
+          refusal by themselves: 40 % against 34 % over two seeds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Selected(Tuned):
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 100
-    """Rows uploaded; 100 in 2404.01099, §4."""
+    """Rows uploaded; 100 in 2404.01099."""
     among: Annotated[int, pydantic.Field(ge=1)] = 8
     """Benign rows looked at for each one chosen. # ours: of the source's, all that may be drawn"""
     anchors: Annotated[int, pydantic.Field(ge=1)] = 10
