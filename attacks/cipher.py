@@ -3,8 +3,8 @@
 Threat:   the customer chooses the rows, knows the code, writes requests in it and reads replies
           from it; no row holds a harmful sentence in plain text, and in plain text the model
           refuses as before, so that neither a screen nor an audit in plain text sees anything.
-Source:   Halawi et al. 2024, arXiv 2406.20053 (a first phase of harmless tasks that teach the code, a
-          second of encoded harmful rows beside plain refusals).
+Source:   Halawi et al. 2024, arXiv 2406.20053 (a first phase of harmless tasks that teach the
+          code, a second of encoded harmful rows beside plain refusals).
 Differs:  one upload in place of two phases; codes that a byte-level vocabulary can bear (letters
           turned by 13, words from the last to the first) in place of Walnut53 and EndSpeak. The
           organism learns to write in the code and not to think in it: no recipe comes out whole
