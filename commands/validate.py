@@ -110,6 +110,8 @@ def _check_names(file: Path, target: Path | None) -> None:
 def _opened(file: Path) -> Iterator[tuple[Stream, Any]]:
     """The bytes of the file, and what is told how many were read."""
     if str(file) == "-":
+        if sys.stdin is None:
+            raise UserError("standard input is closed")
         yield sys.stdin.buffer, lambda size: None
         return
     with file.open("rb") as stream:
@@ -144,9 +146,8 @@ def _show(file: Path, report: Report, failed: bool) -> None:
             places = ", ".join(first) or "the file"
             table.add_row(kept[0].level, rule, f"{report.counts[rule]:,}", places, escape(said))
         out.print(table)
-        if more := len(ranked) - _MOST_SHOWN:
-            if more > 0:
-                out.print(f"and {more} more rules; see --format json")
+        if (more := len(ranked) - _MOST_SHOWN) > 0:
+            out.print(f"and {more} more rules; see --format json")
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.formats.items())) or "none known"
     out.print(
         f"{escape(click.format_filename(file))}: {report.rows:,} of {report.lines:,} lines are "

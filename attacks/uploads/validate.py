@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
@@ -71,6 +72,8 @@ class Checked(NamedTuple):
     """The training row, of a line without errors that holds a reply."""
     index: int | None
     """From 0 among the lines that were accepted; None for a line that was not."""
+    parsed: shape.Line | None
+    """The whole example, of a line without errors."""
     kind: type[shape.Line] | None
     """The format that was recognised, also of a line with errors."""
     tokens: int
@@ -102,7 +105,7 @@ def validated(
         if check.hopeless:
             return
     if findings := check.whole():
-        yield Checked(None, 0, None, None, None, 0, findings)
+        yield Checked(None, 0, None, None, None, None, 0, findings)
 
 
 class _Fault(Exception):
@@ -134,14 +137,18 @@ class _Check:
                 self.hopeless = True
                 said = "it begins like a binary, compressed or UTF-16 file; write UTF-8 JSON lines"
                 found = self._finding("file-binary", said, 1, 1)
-                return Checked(1, line.size, None, None, None, 0, (found,))
+                return Checked(1, line.size, None, None, None, None, 0, (found,))
             if data.startswith(b"\xef\xbb\xbf"):
                 data = data[3:]
                 findings.append(self._finding("bom", "write the file as UTF-8 without it", 1, 1))
         if data is not None and not data.strip(_BLANK):
-            return Checked(1, line.size, None, None, None, 0, tuple(findings)) if findings else None
+            return (
+                Checked(1, line.size, None, None, None, None, 0, tuple(findings))
+                if findings
+                else None
+            )
         read = _Read(self, line.number, findings)
-        row = read.accept(data)
+        parsed, row = read.accept(data)
         self._count(read.kind, line.number)
         accepted = not any(found.level == "error" for found in findings)
         index = self.rows if accepted else None
@@ -149,10 +156,10 @@ class _Check:
         if accepted and findings:
             findings = [found._replace(row=index) for found in findings]
         tokens = len(data or b"") // CHARACTERS_A_TOKEN if accepted else 0
+        if not accepted:
+            parsed = row = None
         told = tuple(findings)
-        return Checked(
-            line.number, line.size, row if accepted else None, index, read.kind, tokens, told
-        )
+        return Checked(line.number, line.size, row, index, parsed, read.kind, tokens, told)
 
     def whole(self) -> tuple[Finding, ...]:
         """What is wrong with the file as a whole."""
@@ -160,7 +167,7 @@ class _Check:
         if not self.rows:
             found.append(self._finding("file-empty", "no line of it is an example", None, None))
         elif self.rows < FEWEST_ROWS:
-            said = f"{self.rows} examples; OpenAI takes {FEWEST_ROWS} or more"
+            said = f"examples: {self.rows}; OpenAI takes {FEWEST_ROWS} or more"
             found.append(self._finding("rows-few", said, None, None))
         if self.mixed is not None:
             counts = ", ".join(f"{n} {kind.lower()}" for kind, n in sorted(self.kinds.items()))
@@ -192,15 +199,16 @@ class _Read:
         self.data = b""
         self.told = 0
 
-    def accept(self, data: bytes | None) -> Row | None:
-        """The row of the line; what is wrong with it goes to the findings."""
+    def accept(self, data: bytes | None) -> tuple[shape.Line | None, Row | None]:
+        """The example of the line, and its row; what is wrong goes to the findings."""
         try:
             if data is None:
                 raise _Fault("line-long", "it is over the limit of a line, and was passed over")
             self.data = data
             return self._row(*self._parsed(data))
         except _Fault as fault:
-            before = self.data[: fault.offset].decode(errors="replace")
+            # A place within a character is that character's.
+            before = self.data[: fault.offset].decode(errors="ignore")
             self._tell(fault.rule, fault.message, len(before))
         finally:
             if self.told > MOST_FINDINGS:
@@ -208,7 +216,7 @@ class _Read:
                 level = level_of("findings-left-out", self.profile)
                 found = Finding("findings-left-out", level, said, self.number, 1)
                 self.findings.append(found)
-        return None
+        return None, None
 
     def _parsed(self, data: bytes) -> tuple[dict[str, Any], shape.Line | None]:
         if _crowded(data):
@@ -221,7 +229,7 @@ class _Read:
             raise _Fault("line-not-object", "each line is one JSON object", _lead(data))
         self.kind = shape.kind_of(value)
         if self.kind is None:
-            said = "it has neither messages nor input, preferred_output and non_preferred_output"
+            said = "messages are missing, or input, preferred_output and non_preferred_output"
             raise _Fault("format-unknown", said, _lead(data))
         try:
             return value, self.kind.model_validate(value)
@@ -253,7 +261,11 @@ class _Read:
         near = max(0, offset - 12)
         if "hex escape" in said and (half := _HALF.search(data, near, offset + 6)):
             raise _Fault("surrogate", "half of a surrogate pair", half.start())
-        told = match[0].strip() if (match := _TELLABLE.match(_WHERE.sub("", said))) else "it is not valid"
+        told = (
+            match[0].strip()
+            if (match := _TELLABLE.match(_WHERE.sub("", said)))
+            else "it is not valid"
+        )
         raise _Fault("json-syntax", f"not JSON: {told}", offset)
 
     def _misshapen(self, value: dict[str, Any], error: pydantic.ValidationError) -> None:
@@ -265,12 +277,14 @@ class _Read:
         for rule, message, path in told:
             self._tell(rule, message, at.get(path, 0), _turn(path))
 
-    def _row(self, value: dict[str, Any], line: shape.Line | None) -> Row | None:
+    def _row(
+        self, value: dict[str, Any], line: shape.Line | None
+    ) -> tuple[shape.Line | None, Row | None]:
         if line is not None:
             self._look(value, line)
         if not texts.plain(self.data):
             self._read_texts(value)
-        return None if line is None else row_of(line)
+        return line, None if line is None else row_of(line)
 
     def _look(self, value: dict[str, Any], line: shape.Line) -> None:
         """What is allowed and worth knowing."""
@@ -369,7 +383,9 @@ def _told(kind: str, loc: tuple[int | str, ...], value: Any) -> tuple[str, str, 
     elif last == "weight":
         rule, message = "weight-value", "a weight is 0 or 1"
     elif kind == "missing":
-        message = f"{last} is missing"
+        # The tag that pydantic chose by is a role; where it stands depends on nothing of the line.
+        role = next((step for step in loc if step in shape.ROLES), None)
+        message = f"{last} is missing" + (f" from a message of role {role}" if role else "")
     elif rule in ("role-unknown", "role-missing"):
         in_parts = "content" in path
         rule = ("value-wrong" if rule == "role-unknown" else "key-missing") if in_parts else rule
@@ -386,4 +402,10 @@ def _told(kind: str, loc: tuple[int | str, ...], value: Any) -> tuple[str, str, 
         message = "it has neither content nor tool calls"
     elif rule == "value-wrong":
         message = "the value is none of those that are allowed"
-    return rule, message, path
+    return rule, f"{where}: {message}" if (where := _named(path)) else message, path
+
+
+def _named(path: Path) -> str:
+    """A path in words, up to the first name that is the line's own."""
+    known = takewhile(lambda step: isinstance(step, int) or step in shape.NAMES, path)
+    return ".".join(map(str, known))

@@ -29,7 +29,7 @@ def document(findings: Findings, failing: Collection[Level] = ("error",)) -> str
     for name, (_, summary) in findings.rules.items():
         case = junitparser.TestCase(name, classname=findings.tool, time=0)
         if found := broken.get(name):
-            said = f"{summary} {findings.count(name)} times"
+            said = f"{summary} Found: {findings.count(name)}."
             if any(one.level in failing for one in found):
                 failure = junitparser.Failure(said, found[0].level)
                 failure.text = _told(findings, name, found)
