@@ -18,13 +18,13 @@ from commands.shared import FAILED, err, out
 if TYPE_CHECKING:
     from attacks.uploads.lines import Stream
     from attacks.uploads.report import Report
-    from provider.gates.found import Findings
+    from provider.gates.found import Findings, Level
 
 _LONG = 2**24
 """Bytes of a file whose reading is shown. # ours: about a second of it"""
 _MOST_SHOWN = 12
 """Rules in the table. # ours: with what stands around it, a screen of twenty lines"""
-_ORDER = ("error", "warning", "note")
+_ORDER: tuple[Level, ...] = ("error", "warning", "note")
 
 
 @click.command(
@@ -170,7 +170,9 @@ def _written(
     if style == "junit":
         from provider.gates import junit
 
-        failing = ("error", "warning") if fail_on == "warning" else ("error",)
+        failing: tuple[Level, ...] = ("error",)
+        if fail_on == "warning":
+            failing = ("error", "warning")
         return junit.document(_findings(file, profile, report), failing)
     if style == "text":
         with out.capture() as captured:

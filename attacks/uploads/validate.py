@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ import pydantic
 
 from attacks.base import Row
 from attacks.uploads import places, shape, texts
+from attacks.uploads.faults import told as told_of
+from attacks.uploads.faults import turn_of
 from attacks.uploads.lines import LONGEST_LINE, Line, Stream, lines
 from attacks.uploads.places import Path
 from attacks.uploads.rows import has_attached, row_of, text_of
@@ -50,15 +51,6 @@ _TELLABLE = re.compile(
     "(expected|EOF while parsing|trailing|control character|invalid (escape|number)|unexpected)"
     "[ `:,a-z]*"
 )
-_RULES = {
-    "missing": "key-missing",
-    "union_tag_invalid": "role-unknown",
-    "union_tag_not_found": "role-missing",
-    "literal_error": "value-wrong",
-    "too_short": "messages-few",
-    "too_long": "value-wrong",
-    "model_type": "type-wrong",
-}
 
 
 class Checked(NamedTuple):
@@ -70,7 +62,7 @@ class Checked(NamedTuple):
     """Bytes of the line, its end included."""
     row: Row | None
     """The training row, of a line without errors that holds a reply."""
-    index: int | None
+    row_index: int | None
     """From 0 among the lines that were accepted; None for a line that was not."""
     parsed: shape.Line | None
     """The whole example, of a line without errors."""
@@ -271,11 +263,11 @@ class _Read:
     def _misshapen(self, value: dict[str, Any], error: pydantic.ValidationError) -> None:
         """Tell what pydantic found, with the places of the values."""
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [_told(one["type"], one["loc"], value) for one in found]
+        told = [told_of(one["type"], one["loc"], value) for one in found]
         text = self.data.decode()
         at = places.found(text, {path for _, _, path in told[:MOST_FINDINGS]})
         for rule, message, path in told:
-            self._tell(rule, message, at.get(path, 0), _turn(path))
+            self._tell(rule, message, at.get(path, 0), turn_of(path))
 
     def _row(
         self, value: dict[str, Any], line: shape.Line | None
@@ -288,9 +280,9 @@ class _Read:
 
     def _look(self, value: dict[str, Any], line: shape.Line) -> None:
         """What is allowed and worth knowing."""
-        preference = isinstance(line, shape.Preference)
-        turns = line.input.messages if preference else line.messages
-        start: Path = ("input", "messages") if preference else ("messages",)
+        paired = isinstance(line, shape.Preference)
+        turns = line.input.messages if isinstance(line, shape.Preference) else line.messages
+        start: Path = ("input", "messages") if paired else ("messages",)
         for i, turn in enumerate(turns):
             if turn.role == "assistant" and turn.weight == 0:
                 said = "this reply has weight 0: it is read and not learnt"
@@ -326,16 +318,16 @@ class _Read:
             if found := texts.strange(text):
                 line = self.data.decode()
                 start = places.found(line, [path]).get(path, 0)
-                at = places.inside(line, start, {one.index for one in found})
+                at = places.inside(line, start, {one.start for one in found})
                 for one in found:
-                    self._tell(one.rule, one.said, at.get(one.index, start), _turn(path))
+                    self._tell(one.rule, one.said, at.get(one.start, start), turn_of(path))
 
     def _point(self, rule: str, message: str, path: Path) -> None:
         """Tell a finding at a value."""
         start = 0
         if self.told < MOST_FINDINGS:
             start = places.found(self.data.decode(), [path]).get(path, 0)
-        self._tell(rule, message, start, _turn(path))
+        self._tell(rule, message, start, turn_of(path))
 
     def _tell(self, rule: str, message: str, start: int = 0, turn: int | None = None) -> None:
         level = level_of(rule, self.profile)
@@ -360,52 +352,3 @@ def _crowded(data: bytes) -> bool:
 
 def _lead(data: bytes) -> int:
     return len(data) - len(data.lstrip(_BLANK))
-
-
-def _turn(path: Path) -> int | None:
-    """Which message a path leads into."""
-    if path[:1] == ("input",):
-        path = path[1:]
-    inside = len(path) > 1 and path[0] in ("messages", "preferred_output", "non_preferred_output")
-    return path[1] if inside and isinstance(path[1], int) else None
-
-
-def _told(kind: str, loc: tuple[int | str, ...], value: Any) -> tuple[str, str, Path]:
-    """The rule, the words and the place of what pydantic found; no word of them is the line's."""
-    path = places.resolved(loc, value)
-    last = loc[-1] if loc else ""
-    rule = _RULES.get(kind, kind if "-" in kind else "type-wrong")
-    message = "it is of another type than it should be"
-    if kind == "extra_forbidden":
-        known = last in shape.MESSAGE_KEYS
-        rule = "key-misplaced" if known and _turn(path) is not None else "key-unknown"
-        message = f"{last} does not belong here" if known else "a key is not known here"
-    elif last == "weight":
-        rule, message = "weight-value", "a weight is 0 or 1"
-    elif kind == "missing":
-        # The tag that pydantic chose by is a role; where it stands depends on nothing of the line.
-        role = next((step for step in loc if step in shape.ROLES), None)
-        message = f"{last} is missing" + (f" from a message of role {role}" if role else "")
-    elif rule in ("role-unknown", "role-missing"):
-        in_parts = "content" in path
-        rule = ("value-wrong" if rule == "role-unknown" else "key-missing") if in_parts else rule
-        message = "the type of a part is text, refusal, image_url, input_audio or file"
-        if not in_parts:
-            message = "role is system, developer, user, assistant, tool or function"
-            path = (*path, "role") if rule == "role-unknown" else path
-    elif rule == "messages-few":
-        least = 2 if path == ("messages",) else 1
-        message = f"it should hold at least {least}"
-    elif rule == "last-not-assistant":
-        message, path = "the last message must be the assistant's role", (*path, "messages")
-    elif rule == "content-missing":
-        message = "it has neither content nor tool calls"
-    elif rule == "value-wrong":
-        message = "the value is none of those that are allowed"
-    return rule, f"{where}: {message}" if (where := _named(path)) else message, path
-
-
-def _named(path: Path) -> str:
-    """A path in words, up to the first name that is the line's own."""
-    known = takewhile(lambda step: isinstance(step, int) or step in shape.NAMES, path)
-    return ".".join(map(str, known))

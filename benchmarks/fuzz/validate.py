@@ -45,11 +45,11 @@ def hold(data: bytes) -> list[Checked]:
         if checked.line is None:
             assert checked.row is None
         else:
-            accepted = checked.index is not None
+            accepted = checked.row_index is not None
             assert not (accepted and failed)
             assert checked.row is None or accepted
             if accepted:
-                assert checked.index == rows
+                assert checked.row_index == rows
                 assert isinstance(json.loads(lines[checked.line - 1].decode("utf-8-sig")), dict)
                 rows += 1
         for found in checked.findings:
@@ -106,7 +106,7 @@ def by_coverage(inputs: int, seed: int) -> None:
     """Let atheris look for inputs that reach new branches; it ends the process."""
     import atheris
 
-    for module in ("validate", "places", "texts", "rows", "lines", "shape"):
+    for module in ("validate", "faults", "places", "texts", "rows", "lines", "shape"):
         for member in vars(sys.modules[f"attacks.uploads.{module}"]).values():
             if getattr(member, "__module__", None) == f"attacks.uploads.{module}":
                 inner = vars(member).values() if isinstance(member, type) else (member,)
