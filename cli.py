@@ -34,6 +34,7 @@ from commands.shared import (
 )
 from commands.store import store
 from commands.target import target
+from commands.validate import validate
 
 _MISTAKES = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
@@ -293,7 +294,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (gates, judge, organism, serve, store, target):
+for _group in (gates, judge, organism, serve, store, target, validate):
     main.add_command(_group)
 
 if __name__ == "__main__":
