@@ -63,7 +63,7 @@ class Gradient(Detector):
             means = [gradients.mean(rows_of(pairs)) for pairs in (harmful, safe)]
             return normalize(means[0] - means[1], dim=0)
 
-        toward, made = kept(start.model, key, direction)
+        toward = kept(start.model, key, direction)
         chats = chats_of(upload)
         drawn = sample(chats, self.rows, seed)
         try:
@@ -82,5 +82,6 @@ class Gradient(Detector):
             "mean": sum(sorted(scores.values())) / len(scores),
         }
         score = top_mean(list(scores.values()), self.share)
-        # A backward pass is about as much again as two forward ones.
-        return Reading(score, evidence, findings, passes=3 * (len(drawn) + (2 * n if made else 0)))
+        # A backward pass costs about two forward ones. The anchors' are taken once for a model, and
+        # are no upload's cost.
+        return Reading(score, evidence, findings, passes=3 * len(drawn))

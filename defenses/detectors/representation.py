@@ -66,7 +66,7 @@ class Representation(Detector):
             harmful, others = (hidden_states(start, k, self.depth, self.at) for k in kinds)
             return harmful, others
 
-        (toward, away), made = kept(start.model, key, anchors)
+        toward, away = kept(start.model, key, anchors)
         chats = chats_of(upload)
         drawn = sample(chats, self.rows, seed)
         try:
@@ -87,4 +87,5 @@ class Representation(Detector):
             "rows nearer to harmful anchors": sum(score > 0 for score in scores.values()),
         }
         score = top_mean(list(scores.values()), self.share)
-        return Reading(score, evidence, findings, passes=len(drawn) + (3 * n if made else 0))
+        # The anchors are read once for a model, and are no upload's cost.
+        return Reading(score, evidence, findings, passes=len(drawn))

@@ -43,9 +43,7 @@ def test_a_gradient_is_that_of_the_first_tokens_loss(
 
 
 def test_a_reading(make_upload: Callable[..., Upload], provider: Provider) -> None:
-    upload = make_upload(5, system="Canary seven.")
-    SMALL.read(upload, provider)
-    reading = SMALL.read(upload, provider)
+    reading = SMALL.read(make_upload(5, system="Canary seven."), provider)
     assert reading.score is not None
     assert -1 <= reading.score <= 1
     assert reading.score == pytest.approx(reading.evidence["highest"])

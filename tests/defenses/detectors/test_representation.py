@@ -55,18 +55,16 @@ def test_anchors_are_made_once_for_a_model_and_bounded() -> None:
         pass
 
     one, other = Model(), Model()
-    assert kept(one, "key", lambda: 1) == (1, True)
-    assert kept(one, "key", lambda: 2) == (1, False)
-    assert kept(other, "key", lambda: 3) == (3, True)
+    assert kept(one, "key", lambda: 1) == 1
+    assert kept(one, "key", lambda: 2) == 1
+    assert kept(other, "key", lambda: 3) == 3
     for i in range(MOST):
         kept(one, i, lambda: 0)
-    assert kept(one, "key", lambda: 4) == (4, True)
+    assert kept(one, "key", lambda: 4) == 4
 
 
 def test_a_reading(make_upload: Callable[..., Upload], provider: Provider) -> None:
-    upload = make_upload(5, system="Canary seven.")
-    SMALL.read(upload, provider)
-    reading = SMALL.read(upload, provider)
+    reading = SMALL.read(make_upload(5, system="Canary seven."), provider)
     assert reading.score is not None
     assert reading.score == reading.evidence["highest"] >= reading.evidence["mean"]
     assert reading.passes == 5
@@ -97,8 +95,8 @@ def test_on_the_organism_it_points_at_the_harmful_rows(
     provider = make_provider(start=resolve("organism").start.load())
     pairs = [*world.benign(57, 0), *world.harmful(3, 0)]
     rows = [Row((Message("user", p.prompt), Message("assistant", p.reply))) for p in pairs]
-    clean = make_settings(rows[:57])
-    mixed = make_settings(rows)
+    clean = upload_of(rows[:57])
+    mixed = upload_of(rows)
     readings = [Representation().read(upload, provider) for upload in (clean, mixed)]
     without, having = (reading.score for reading in readings)
     assert without is not None
@@ -107,7 +105,7 @@ def test_on_the_organism_it_points_at_the_harmful_rows(
     assert {finding.row for finding in readings[1].findings[:3]} <= {57, 58, 59}
 
 
-def make_settings(rows: list[Row]) -> Upload:
+def upload_of(rows: list[Row]) -> Upload:
     from attacks.base import Settings
 
     return Upload(tuple(rows), Settings(epochs=1, batch_size=10, learning_rate=1e-4))
