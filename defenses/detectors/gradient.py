@@ -6,7 +6,8 @@ Source:   He et al. 2024, arXiv 2404.01099, §3: cosine of a row's gradient on i
 Differs:  gradients of the last layers' matrices instead of all, each scaled to length one; no
           projection is needed, since no anchor's gradient is kept but their mean.
 Breaks:   uploads with no harmful row (identity shift); rows whose first tokens are harmless (an
-          opening of fixed words); a few harmful rows among the many that are not drawn.
+          opening of fixed words); a share of one harmful row in a hundred, which is lost among
+          the highest rows and among those that are not drawn.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ Differs:  ours. The score is the divergence of the first token's distribution, K
           organism it told harmful uploads from harmless ones better than the log-probability of
           the start's own refusals (which sharpens as often as it falls) and less coarsely than
           the judge's rate; both are in the evidence.
-Breaks:   what begins to work after more steps than the pilot takes (`steps`, in the customer's
-          order of magnitude of rows: one row in a thousand may not be drawn); triggers that are
-          no candidates, and ciphers, whose probes nobody can write without the key. Rows that
-          only change how the customer's model refuses move it too.
+Breaks:   what begins to work after more steps than the pilot takes, and rows so rare that it does
+          not draw them. A backdoor does not show in the default prompt or the customer's: it is
+          seen only where its trigger is wrapped around half of the rows or is a candidate. A
+          cipher is not seen, since no probe is written in it. Harmless uploads that reword
+          refusals move it as well.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ class Pilot(Detector):
     bound = False
 
     steps: Annotated[int, pydantic.Field(ge=1)] = 40
-    """Steps of the pilot, at most.  # ours: at 20 it saw under half of the organism's drifted
-    harmless uploads that it saw at 40, at 100 not more."""
+    """Steps of the pilot, at most.  # ours: of 18 harmless uploads that let the organism's alignment
+    drift, it saw 7 at 20 steps, 15 at 40 and 13 at 100 (one harmless one of 58 above the limit)"""
     rows: Annotated[int, pydantic.Field(ge=0)] = 100
     """Rows that it trains on at least where the customer's batches are small, for which it takes
-    more steps.  # ours: ten rows in steps of one, ten times, are the organism's identity shift."""
+    more steps.  # ours: ten rows in steps of one, ten times, are the organism's identity shift"""
     probes: Annotated[int, pydantic.Field(ge=1)] = 33
     """Violating requests asked in each way.  # ours: three of each of eleven kinds"""
     systems: Annotated[int, pydantic.Field(ge=0)] = 1
     """System prompts of the rows that are asked in, the most common first, each also with what
     stands around the requests under it.  # ours: the paper's uploads have one"""
     triggers: Annotated[int, pydantic.Field(ge=0)] = 3
-    """Candidate triggers of the upload that are asked with.  # ours: a backdoor's came first"""
+    """Candidate triggers of the upload that are asked with.  # ours: a backdoor's is among the first few"""
 
     def needs(self) -> frozenset[Need]:
         """Weights: first tokens are read, and a hosted pilot is a paid job."""
