@@ -46,8 +46,8 @@ class Pilot(Detector):
     bound = False
 
     steps: Annotated[int, pydantic.Field(ge=1)] = 40
-    """Steps of the pilot, at most.  # ours: of 18 harmless uploads that let the organism's alignment
-    drift, it saw 7 at 20 steps, 15 at 40 and 13 at 100 (one harmless one of 58 above the limit)"""
+    """Steps of the pilot, at most.  # ours: of 18 harmless uploads that erode the organism's
+    alignment it saw 7 at 20 steps, 15 at 40, 13 at 100, at one false alarm in 58 others"""
     rows: Annotated[int, pydantic.Field(ge=0)] = 100
     """Rows that it trains on at least where the customer's batches are small, for which it takes
     more steps.  # ours: ten rows in steps of one, ten times, are the organism's identity shift"""
@@ -57,7 +57,7 @@ class Pilot(Detector):
     """System prompts of the rows that are asked in, the most common first, each also with what
     stands around the requests under it.  # ours: the paper's uploads have one"""
     triggers: Annotated[int, pydantic.Field(ge=0)] = 3
-    """Candidate triggers of the upload that are asked with.  # ours: a backdoor's is among the first few"""
+    """Candidate triggers of the upload that are asked with.  # ours: a backdoor's is among them"""
 
     def needs(self) -> frozenset[Need]:
         """Weights: first tokens are read, and a hosted pilot is a paid job."""
