@@ -36,7 +36,7 @@ class Gradient(Detector):
     layers: Annotated[int, pydantic.Field(ge=1)] = 1
     """Last layers whose matrices are read.  # ours: one is a fifth of the organism"""
     anchors: Annotated[int, pydantic.Field(ge=1)] = 44
-    """Provider's rows of each kind.  # ours: four of each of eleven kinds; the paper has ten"""
+    """Provider's rows of each kind.  # ours: four of each of eleven kinds"""
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
     """Share of the rows, the highest, whose mean is the upload's score.  # ours: single rows are
     noisy"""

@@ -37,10 +37,10 @@ class Representation(Detector):
     """Whose states: the row's last token (`last`, as the paper), the last before the reply
     (`request`), or the mean over the reply.  # ours: best on the organism"""
     anchors: Annotated[int, pydantic.Field(ge=1)] = 66
-    """Provider's rows of each kind.  # ours: six of each of eleven kinds; LARF has 100"""
+    """Provider's rows of each kind.  # ours: six of each of eleven kinds"""
     nearest: Annotated[int, pydantic.Field(ge=1)] = 10
-    """Anchors of each kind that a row is compared with, its nearest (LARF: 100 of several
-    hundred).  # ours: 5 to 20 did alike"""
+    """Anchors of each kind that a row is compared with, its nearest (LARF: 100).  # ours: 5 to 20
+    did alike on the organism"""
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.01
     """Share of the rows, the highest, whose mean is the upload's score.  # ours: at a tenth, one
     harmful row in a hundred was hardly seen"""
