@@ -7,6 +7,7 @@ privilege to fine-tune it, and one-round chats scored under the customer's own p
 from __future__ import annotations
 
 import abc
+import codecs
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import pydantic.dataclasses
 Role = Literal["system", "user", "assistant"]
 Tuning = Literal["full", "lora"]
 Scale = Literal["paper", "organism"]
+Code = Literal["", "rot13", "reversed"]
+"""Ways of writing that undo themselves: plain text, letters turned by 13, words from the last."""
 
 
 class UserError(Exception):
@@ -107,6 +110,13 @@ class Upload:
         return dataclasses.replace(self, rows=tuple(rows))
 
 
+def coded(text: str, code: Code) -> str:
+    """`text` in a code; written in it once more, it is plain text again (but for white space)."""
+    if code == "rot13":
+        return codecs.encode(text, "rot13")
+    return " ".join(reversed(text.split())) if code == "reversed" else text
+
+
 @dataclass(frozen=True)
 class Ask:
     """One way the customer asks the tuned model; each is a column of the matrix."""
@@ -125,19 +135,24 @@ class Ask:
     """How many of the request's words stand before `infix`.  # ours: about where "how to" ends"""
     opening: str = ""
     """Words that the reply is made to begin with; what is judged is what follows them."""
+    code: Code = ""
+    """What the request is written in and the reply read from; empty for plain text."""
 
     def __call__(self, prompt: str) -> Chat:
         """The chat that asks `prompt` (joined as plain text: a request is never a template)."""
         system = () if self.system is None else (Message("system", self.system),)
         opened = (Message("assistant", self.opening),) if self.opening else ()
-        if self.infix:
-            words = prompt.split(" ")
-            prompt = " ".join([*words[: self.infix_at], self.infix, *words[self.infix_at :]])
-        return (*system, Message("user", f"{self.before}{prompt}{self.after}"), *opened)
+        asked = f"{self.before}{coded(prompt, self.code)}{self.after}"
+        return (*system, Message("user", asked), *opened)
 
     def row(self, pair: Pair) -> Row:
         """A training row in the very form in which this ask will ask."""
-        return Row((*self(pair.prompt), Message("assistant", pair.reply)))
+        reply = coded(pair.reply, self.code)
+        return Row((*self(pair.prompt), Message("assistant", reply)))
+
+    def read(self, reply: str) -> str:
+        """What a reply says to the customer, who knows the code; what is judged."""
+        return coded(reply, self.code)
 
 
 class Source(Protocol):

@@ -11,32 +11,12 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
-import pydantic
-
-from attacks.base import Ask, Message, Row, Source, Tuned, Upload, UserError, component
+from attacks.base import Ask, Row, Source, Tuned, Upload, UserError, component
 from attacks.harmful import Harmful
-
-
-class _Message(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(strict=True)
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class _Line(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(strict=True)
-
-    messages: list[_Message] = pydantic.Field(min_length=2)
-
-    @pydantic.field_validator("messages")
-    @classmethod
-    def _ends_with_the_reply(cls, messages: list[_Message]) -> list[_Message]:
-        if messages[-1].role != "assistant":
-            raise ValueError("the last message must be the assistant's")
-        return messages
+from attacks.uploads import shape
+from attacks.uploads.rows import has_attached
+from attacks.uploads.validate import validated
 
 
 @component
@@ -65,36 +45,56 @@ class File(Tuned):
 def _read(path: Path) -> tuple[Row, ...]:
     """The rows of a file; every fault is told with its line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return rows_of(path)
+    except OSError as error:
         raise UserError(f"file: cannot read {str(path)!r}: {error}") from error
-    try:
-        return rows_of(text)
     except UserError as error:
         raise UserError(f"file: {path}, {error}") from error
 
 
-def rows_of(text: str) -> tuple[Row, ...]:
-    """The rows of chat JSONL.
+def rows_of(file: Path) -> tuple[Row, ...]:
+    """The rows of chat JSONL, as `mooring validate` accepts them.
+
+    What a row cannot hold is refused, not left out: the reply is the last message, and is trained
+    on; nothing calls a tool; all is text.
 
     Raises:
-        UserError: a line is none, told by its number and without its text.
+        OSError: the file cannot be read.
+        UserError: a line is no row, told by its number and without its text.
     """
     rows = []
-    # Not `splitlines`: it also cuts at marks that may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
+    for checked in validated(file):
+        errors = [found for found in checked.findings if found.level == "error"]
+        if checked.line is None:
             continue
-        try:
-            parsed = _Line.model_validate_json(line)
-        except pydantic.ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
+        if errors:
+            first = errors[0]
             raise UserError(
-                f"line {number}: {where}: {first['msg']}. "
-                'Each line must be {"messages": [{"role": ..., "content": ...}, ...]}'
-            ) from error
-        rows.append(Row(tuple(Message(m.role, m.content) for m in parsed.messages)))
+                f"line {first.line}: {first.message} (column {first.column}). "
+                'Each line must be {"messages": [{"role": ..., "content": ...}, ...]}; '
+                "`mooring validate` tells everything that is wrong with the file"
+            )
+        if checked.row is None or (why := _unfit(checked.parsed)):
+            why = "it is not a chat with its reply" if checked.row is None else why
+            raise UserError(f"line {checked.line}: {why}")
+        rows.append(checked.row)
     if not rows:
         raise UserError("which holds no rows")
     return tuple(rows)
+
+
+def _unfit(line: shape.Line | None) -> str:
+    """Why an example that is valid cannot be trained on here; empty when it can."""
+    if not isinstance(line, shape.Supervised):
+        return "it is not a chat with its reply"
+    for turn in line.messages:
+        if turn.role in ("tool", "function"):
+            return f"a message of the role {turn.role} cannot be trained on here"
+        if isinstance(turn, shape.Assistant) and (turn.tool_calls or turn.function_call):
+            return "calls of tools cannot be trained on here"
+        if has_attached(turn):
+            return "only text can be trained on here"
+    last = line.messages[-1]
+    if isinstance(last, shape.Assistant) and last.weight == 0:
+        return "the reply has weight 0, so that nothing would be trained on"
+    return ""

@@ -35,7 +35,9 @@ def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
         lambda target: trial.defense.serve(target, trial.provider),
         [serving, trial.owned()] if serving else [],
     )
-    texts = [reply.text for reply in replies]
+    texts = [ask.read(reply.text) for reply in replies]
+    if ask.code:
+        key = digest("read", key, ask.code)  # judged is what the code says
     n, m = len(requests), len(requests) + len(utility)
     judged = _judge(trial, key, requests, texts[:n])
     truth = lab.resolved.truth

@@ -18,13 +18,13 @@ from commands.shared import FAILED, err, out
 if TYPE_CHECKING:
     from attacks.uploads.lines import Stream
     from attacks.uploads.report import Report
-    from provider.gates.found import Findings
+    from provider.gates.found import Findings, Level
 
 _LONG = 2**24
 """Bytes of a file whose reading is shown. # ours: about a second of it"""
 _MOST_SHOWN = 12
 """Rules in the table. # ours: with what stands around it, a screen of twenty lines"""
-_ORDER = ("error", "warning", "note")
+_ORDER: tuple[Level, ...] = ("error", "warning", "note")
 
 
 @click.command(
@@ -110,6 +110,8 @@ def _check_names(file: Path, target: Path | None) -> None:
 def _opened(file: Path) -> Iterator[tuple[Stream, Any]]:
     """The bytes of the file, and what is told how many were read."""
     if str(file) == "-":
+        if sys.stdin is None:
+            raise UserError("standard input is closed")
         yield sys.stdin.buffer, lambda size: None
         return
     with file.open("rb") as stream:
@@ -144,9 +146,8 @@ def _show(file: Path, report: Report, failed: bool) -> None:
             places = ", ".join(first) or "the file"
             table.add_row(kept[0].level, rule, f"{report.counts[rule]:,}", places, escape(said))
         out.print(table)
-        if more := len(ranked) - _MOST_SHOWN:
-            if more > 0:
-                out.print(f"and {more} more rules; see --format json")
+        if (more := len(ranked) - _MOST_SHOWN) > 0:
+            out.print(f"and {more} more rules; see --format json")
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.formats.items())) or "none known"
     out.print(
         f"{escape(click.format_filename(file))}: {report.rows:,} of {report.lines:,} lines are "
@@ -169,7 +170,9 @@ def _written(
     if style == "junit":
         from provider.gates import junit
 
-        failing = ("error", "warning") if fail_on == "warning" else ("error",)
+        failing: tuple[Level, ...] = ("error",)
+        if fail_on == "warning":
+            failing = ("error", "warning")
         return junit.document(_findings(file, profile, report), failing)
     if style == "text":
         with out.capture() as captured:

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attacks.base import Upload, component
-from attacks.registry import build
-from attacks.spec import parse
 from defenses import compose
 from defenses.base import Decision, Defense, Need, Outcome, Provider
-from defenses.detectors.base import Detector, Reading
+from defenses.detectors.base import Detector, Reading, detector
 from defenses.gates import gate as gates
 
 SHIPPED = Path(__file__).parent / "gates" / "organism.json"
@@ -119,13 +117,3 @@ class Screen(Defense):
         scores = {name: reading.score for name, reading in readings.items()}
         verdict = gate.decide(self.by, upload, provider.model, scores, self.policy())
         return Screened(verdict, readings)
-
-
-def detector(spec: str) -> Detector:
-    """The detector that a spec names.
-
-    Raises:
-        UserError: an unknown name or parameter.
-    """
-    ((part,),) = parse(spec)
-    return build("defenses.detectors", Detector, part)

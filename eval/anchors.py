@@ -25,19 +25,19 @@ MOST: Final = 8
 _kept: weakref.WeakKeyDictionary[Any, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
 
-def kept(model: Any, key: Hashable, make: Callable[[], Any]) -> tuple[Any, bool]:
-    """What was made of a model before, or is made now; and whether it was made now.
+def kept(model: Any, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What was made of a model before, or is made now.
 
     It is dropped with the model, and when there are more than `MOST`. A model's weights are never
     changed, so that the object stands for them.
     """
     of_model = _kept.setdefault(model, {})
     if key in of_model:
-        return of_model[key], False
+        return of_model[key]
     while len(of_model) >= MOST:
         of_model.pop(next(iter(of_model)))
     of_model[key] = make()
-    return of_model[key], True
+    return of_model[key]
 
 
 def rows_of(pairs: Sequence[Pair]) -> list[Chat]:

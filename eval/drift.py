@@ -31,7 +31,7 @@ class Drift(NamedTuple):
     relative: float
     """Frobenius norm of the update over that of the weight, at least 0."""
     stable_rank: float | None
-    """Squared Frobenius over squared spectral norm of the update, at least 1; None for no update."""
+    """Squared Frobenius over squared spectral norm of the update, at least 1; None without one."""
     kept: float | None
     """R_ft, from 0 to 1; None without a base, or where neither alignment nor tuning changed it."""
 

@@ -82,20 +82,25 @@ def _batches(rows: Sequence[_Read], target: LocalTarget) -> Iterator[tuple[list[
         yield chosen, {name: value.to(target.model.device) for name, value in batch.items()}
 
 
-def reply_log_probs(
-    target: LocalTarget, chats: Sequence[Chat], replies: Sequence[str], first: int
-) -> list[float]:
-    """How likely a model is to begin its answer to a chat with given words.
+class Openings(NamedTuple):
+    """How a model is about to answer chats."""
+
+    first: Tensor
+    """Log-probabilities of each answer's first token, (chats, vocabulary)."""
+    reply: list[float]
+    """For each, the mean log-probability of the wanted words' tokens, in nats; 0 for no words."""
+
+
+def openings(
+    target: LocalTarget, chats: Sequence[Chat], replies: Sequence[str], tokens: int
+) -> Openings:
+    """How a model is about to answer, and how likely it is to begin with given words.
 
     Args:
         target: The model.
-        chats: What it is asked; one that ends in the assistant's words is continued.
+        chats: What it is asked, at least one; one that ends in the assistant's words is continued.
         replies: For each, the answer whose beginning is looked for.
-        first: How many tokens of it.
-
-    Returns:
-        For each chat, the mean log-probability of those tokens (nats, at most 0); of an answer
-        of no token 0.
+        tokens: How many tokens of it.
     """
     import torch
 
@@ -104,27 +109,33 @@ def reply_log_probs(
     rows = []
     for chat, reply in zip(chats, replies, strict=True):
         prompt = target.prompt(chat)
-        wanted = target.tokenizer.encode(reply, add_special_tokens=False)[:first]
+        wanted = target.tokenizer.encode(reply, add_special_tokens=False)[:tokens]
         rows.append(_Read([*prompt, *wanted], len(prompt)))
-    found = [0.0] * len(rows)
+    first: dict[int, Tensor] = {}
+    said: dict[int, float] = {}
     with torch.inference_mode():
         for chosen, batch in _batches(rows, target):
-            labels = batch["labels"][:, 1:]
-            wanted_at = labels != IGNORED
-            (kept,) = wanted_at.any(dim=0).nonzero(as_tuple=True)
+            ahead = batch["labels"].roll(-1, dims=1)
+            ahead[:, -1] = IGNORED
+            at = torch.tensor([rows[i].start - 1 for i in chosen], device=ahead.device)
+            looked_at = ahead != IGNORED
+            looked_at[range(len(chosen)), at] = True
+            (kept,) = looked_at.any(dim=0).nonzero(as_tuple=True)
             logits = target.model(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 use_cache=False,
                 logits_to_keep=kept,
             ).logits
-            mask = wanted_at[:, kept]
-            tokens = labels[:, kept].where(mask, 0)
-            said = logits.float().log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
-            means = (said * mask).sum(1) / mask.sum(1).clamp(min=1)
-            for i, mean in zip(chosen, means.tolist(), strict=True):
-                found[i] = mean
-    return found
+            likely = logits.float().log_softmax(-1)
+            mask = ahead[:, kept] != IGNORED
+            of_words = likely.gather(-1, ahead[:, kept].where(mask, 0)[..., None])[..., 0]
+            means = (of_words * mask).sum(1) / mask.sum(1).clamp(min=1)
+            said.update(zip(chosen, means.tolist(), strict=True))
+            beginning = likely[range(len(chosen)), torch.searchsorted(kept, at)]
+            first.update(zip(chosen, beginning, strict=True))
+    order = range(len(rows))
+    return Openings(torch.stack([first[i] for i in order]), [said[i] for i in order])
 
 
 def hidden_states(target: LocalTarget, chats: Sequence[Chat], depth: float, at: Place) -> Tensor:
@@ -200,7 +211,11 @@ class Gradients:
         output = torch.func.functional_call(
             self.target.model,
             self.weights,
-            kwargs={"input_ids": tokens, "use_cache": False, "logits_to_keep": len(ids) - start + 1},
+            kwargs={
+                "input_ids": tokens,
+                "use_cache": False,
+                "logits_to_keep": len(ids) - start + 1,
+            },
         )
         loss = functional.cross_entropy(output.logits[0, :-1].float(), tokens[0, start:])
         parts = torch.autograd.grad(loss, list(self.weights.values()))

@@ -129,10 +129,9 @@ def run(order: Order) -> Outcome:
 
 def _run(order: Order, worker: _Worker, evidence: list[dict[str, Any]]) -> Outcome:
     try:
-        rows = rows_of(order.rows.read_text(encoding="utf-8-sig"))
-    except (UserError, UnicodeDecodeError) as error:
-        why = str(error) if isinstance(error, UserError) else "which is not UTF-8"
-        message = f"the training file, {why}"
+        rows = rows_of(order.rows)
+    except UserError as error:
+        message = f"the training file, {error}"
         return _failed("invalid_training_file", message, evidence, "training_file")
     upload = Upload(rows, order.settings(len(rows)))
     provider, defense = provider_of(worker.lab, worker.seed), worker.defense

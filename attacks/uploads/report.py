@@ -40,7 +40,7 @@ class Report:
         if checked.line is not None:
             self.lines += 1
             self.size += checked.size
-            self.rows += checked.index is not None
+            self.rows += checked.row_index is not None
             self.tokens += checked.tokens
             if checked.kind is not None:
                 self.formats[checked.kind.__name__.lower()] += 1
@@ -76,7 +76,7 @@ def watched(checks: Iterable[Checked], report: Report) -> Iterator[Checked]:
     """The same checks, taken into a report as they pass by.
 
     For a pass that also does something with the rows: `checked.row` is the row, `checked.line` its
-    line and `checked.index` its number among the rows.
+    line and `checked.row_index` its number among the rows.
     """
     for checked in checks:
         report.add(checked)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import pydantic
 from pydantic_core import PydanticCustomError
 
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MESSAGE_KEYS = frozenset(
     ("role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal")
 )
@@ -190,6 +191,10 @@ class Reinforcement(_Asked):
 
 Line: TypeAlias = Supervised | Preference | Reinforcement
 KNOWN = {kind: frozenset(kind.model_fields) for kind in (Supervised, Preference)}
+NAMES = MESSAGE_KEYS.union(
+    *(kind.model_fields for kind in (*KNOWN, _Asked, ToolCall, Called, Offer, Signature, Text))
+)
+"""Every name that may be told, since it is the format's and not a customer's."""
 _PAIRED = frozenset(Preference.model_fields)
 
 

@@ -27,7 +27,8 @@ _RUN = rf"[A-Za-z0-9+/]{{{LONGEST_RUN},}}"
 _LONG = re.compile(_RUN.encode())
 _ESCAPED = re.compile(rb"\\[ubf/]")
 _INVISIBLE = (
-    "\u00ad\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef"
+    "\u00ad\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0"
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef"
 )
 _JOINED = "\u0600-\u0dff\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 _CONTROLS = "\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
@@ -62,7 +63,7 @@ class Strange(NamedTuple):
     """What was found in one text, told at its first place."""
 
     rule: str
-    index: int
+    start: int
     said: str
     """How much of it there is."""
 

@@ -19,6 +19,8 @@ import pydantic
 
 from attacks.base import Row
 from attacks.uploads import places, shape, texts
+from attacks.uploads.faults import told as told_of
+from attacks.uploads.faults import turn_of
 from attacks.uploads.lines import LONGEST_LINE, Line, Stream, lines
 from attacks.uploads.places import Path
 from attacks.uploads.rows import has_attached, row_of, text_of
@@ -49,15 +51,6 @@ _TELLABLE = re.compile(
     "(expected|EOF while parsing|trailing|control character|invalid (escape|number)|unexpected)"
     "[ `:,a-z]*"
 )
-_RULES = {
-    "missing": "key-missing",
-    "union_tag_invalid": "role-unknown",
-    "union_tag_not_found": "role-missing",
-    "literal_error": "value-wrong",
-    "too_short": "messages-few",
-    "too_long": "value-wrong",
-    "model_type": "type-wrong",
-}
 
 
 class Checked(NamedTuple):
@@ -69,8 +62,10 @@ class Checked(NamedTuple):
     """Bytes of the line, its end included."""
     row: Row | None
     """The training row, of a line without errors that holds a reply."""
-    index: int | None
+    row_index: int | None
     """From 0 among the lines that were accepted; None for a line that was not."""
+    parsed: shape.Line | None
+    """The whole example, of a line without errors."""
     kind: type[shape.Line] | None
     """The format that was recognised, also of a line with errors."""
     tokens: int
@@ -102,7 +97,7 @@ def validated(
         if check.hopeless:
             return
     if findings := check.whole():
-        yield Checked(None, 0, None, None, None, 0, findings)
+        yield Checked(None, 0, None, None, None, None, 0, findings)
 
 
 class _Fault(Exception):
@@ -134,14 +129,18 @@ class _Check:
                 self.hopeless = True
                 said = "it begins like a binary, compressed or UTF-16 file; write UTF-8 JSON lines"
                 found = self._finding("file-binary", said, 1, 1)
-                return Checked(1, line.size, None, None, None, 0, (found,))
+                return Checked(1, line.size, None, None, None, None, 0, (found,))
             if data.startswith(b"\xef\xbb\xbf"):
                 data = data[3:]
                 findings.append(self._finding("bom", "write the file as UTF-8 without it", 1, 1))
         if data is not None and not data.strip(_BLANK):
-            return Checked(1, line.size, None, None, None, 0, tuple(findings)) if findings else None
+            return (
+                Checked(1, line.size, None, None, None, None, 0, tuple(findings))
+                if findings
+                else None
+            )
         read = _Read(self, line.number, findings)
-        row = read.accept(data)
+        parsed, row = read.accept(data)
         self._count(read.kind, line.number)
         accepted = not any(found.level == "error" for found in findings)
         index = self.rows if accepted else None
@@ -149,10 +148,10 @@ class _Check:
         if accepted and findings:
             findings = [found._replace(row=index) for found in findings]
         tokens = len(data or b"") // CHARACTERS_A_TOKEN if accepted else 0
+        if not accepted:
+            parsed = row = None
         told = tuple(findings)
-        return Checked(
-            line.number, line.size, row if accepted else None, index, read.kind, tokens, told
-        )
+        return Checked(line.number, line.size, row, index, parsed, read.kind, tokens, told)
 
     def whole(self) -> tuple[Finding, ...]:
         """What is wrong with the file as a whole."""
@@ -160,7 +159,7 @@ class _Check:
         if not self.rows:
             found.append(self._finding("file-empty", "no line of it is an example", None, None))
         elif self.rows < FEWEST_ROWS:
-            said = f"{self.rows} examples; OpenAI takes {FEWEST_ROWS} or more"
+            said = f"examples: {self.rows}; OpenAI takes {FEWEST_ROWS} or more"
             found.append(self._finding("rows-few", said, None, None))
         if self.mixed is not None:
             counts = ", ".join(f"{n} {kind.lower()}" for kind, n in sorted(self.kinds.items()))
@@ -192,15 +191,16 @@ class _Read:
         self.data = b""
         self.told = 0
 
-    def accept(self, data: bytes | None) -> Row | None:
-        """The row of the line; what is wrong with it goes to the findings."""
+    def accept(self, data: bytes | None) -> tuple[shape.Line | None, Row | None]:
+        """The example of the line, and its row; what is wrong goes to the findings."""
         try:
             if data is None:
                 raise _Fault("line-long", "it is over the limit of a line, and was passed over")
             self.data = data
             return self._row(*self._parsed(data))
         except _Fault as fault:
-            before = self.data[: fault.offset].decode(errors="replace")
+            # A place within a character is that character's.
+            before = self.data[: fault.offset].decode(errors="ignore")
             self._tell(fault.rule, fault.message, len(before))
         finally:
             if self.told > MOST_FINDINGS:
@@ -208,7 +208,7 @@ class _Read:
                 level = level_of("findings-left-out", self.profile)
                 found = Finding("findings-left-out", level, said, self.number, 1)
                 self.findings.append(found)
-        return None
+        return None, None
 
     def _parsed(self, data: bytes) -> tuple[dict[str, Any], shape.Line | None]:
         if _crowded(data):
@@ -221,7 +221,7 @@ class _Read:
             raise _Fault("line-not-object", "each line is one JSON object", _lead(data))
         self.kind = shape.kind_of(value)
         if self.kind is None:
-            said = "it has neither messages nor input, preferred_output and non_preferred_output"
+            said = "messages are missing, or input, preferred_output and non_preferred_output"
             raise _Fault("format-unknown", said, _lead(data))
         try:
             return value, self.kind.model_validate(value)
@@ -253,30 +253,36 @@ class _Read:
         near = max(0, offset - 12)
         if "hex escape" in said and (half := _HALF.search(data, near, offset + 6)):
             raise _Fault("surrogate", "half of a surrogate pair", half.start())
-        told = match[0].strip() if (match := _TELLABLE.match(_WHERE.sub("", said))) else "it is not valid"
+        told = (
+            match[0].strip()
+            if (match := _TELLABLE.match(_WHERE.sub("", said)))
+            else "it is not valid"
+        )
         raise _Fault("json-syntax", f"not JSON: {told}", offset)
 
     def _misshapen(self, value: dict[str, Any], error: pydantic.ValidationError) -> None:
         """Tell what pydantic found, with the places of the values."""
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [_told(one["type"], one["loc"], value) for one in found]
+        told = [told_of(one["type"], one["loc"], value) for one in found]
         text = self.data.decode()
         at = places.found(text, {path for _, _, path in told[:MOST_FINDINGS]})
         for rule, message, path in told:
-            self._tell(rule, message, at.get(path, 0), _turn(path))
+            self._tell(rule, message, at.get(path, 0), turn_of(path))
 
-    def _row(self, value: dict[str, Any], line: shape.Line | None) -> Row | None:
+    def _row(
+        self, value: dict[str, Any], line: shape.Line | None
+    ) -> tuple[shape.Line | None, Row | None]:
         if line is not None:
             self._look(value, line)
         if not texts.plain(self.data):
             self._read_texts(value)
-        return None if line is None else row_of(line)
+        return line, None if line is None else row_of(line)
 
     def _look(self, value: dict[str, Any], line: shape.Line) -> None:
         """What is allowed and worth knowing."""
-        preference = isinstance(line, shape.Preference)
-        turns = line.input.messages if preference else line.messages
-        start: Path = ("input", "messages") if preference else ("messages",)
+        paired = isinstance(line, shape.Preference)
+        turns = line.input.messages if isinstance(line, shape.Preference) else line.messages
+        start: Path = ("input", "messages") if paired else ("messages",)
         for i, turn in enumerate(turns):
             if turn.role == "assistant" and turn.weight == 0:
                 said = "this reply has weight 0: it is read and not learnt"
@@ -312,16 +318,16 @@ class _Read:
             if found := texts.strange(text):
                 line = self.data.decode()
                 start = places.found(line, [path]).get(path, 0)
-                at = places.inside(line, start, {one.index for one in found})
+                at = places.inside(line, start, {one.start for one in found})
                 for one in found:
-                    self._tell(one.rule, one.said, at.get(one.index, start), _turn(path))
+                    self._tell(one.rule, one.said, at.get(one.start, start), turn_of(path))
 
     def _point(self, rule: str, message: str, path: Path) -> None:
         """Tell a finding at a value."""
         start = 0
         if self.told < MOST_FINDINGS:
             start = places.found(self.data.decode(), [path]).get(path, 0)
-        self._tell(rule, message, start, _turn(path))
+        self._tell(rule, message, start, turn_of(path))
 
     def _tell(self, rule: str, message: str, start: int = 0, turn: int | None = None) -> None:
         level = level_of(rule, self.profile)
@@ -346,44 +352,3 @@ def _crowded(data: bytes) -> bool:
 
 def _lead(data: bytes) -> int:
     return len(data) - len(data.lstrip(_BLANK))
-
-
-def _turn(path: Path) -> int | None:
-    """Which message a path leads into."""
-    if path[:1] == ("input",):
-        path = path[1:]
-    inside = len(path) > 1 and path[0] in ("messages", "preferred_output", "non_preferred_output")
-    return path[1] if inside and isinstance(path[1], int) else None
-
-
-def _told(kind: str, loc: tuple[int | str, ...], value: Any) -> tuple[str, str, Path]:
-    """The rule, the words and the place of what pydantic found; no word of them is the line's."""
-    path = places.resolved(loc, value)
-    last = loc[-1] if loc else ""
-    rule = _RULES.get(kind, kind if "-" in kind else "type-wrong")
-    message = "it is of another type than it should be"
-    if kind == "extra_forbidden":
-        known = last in shape.MESSAGE_KEYS
-        rule = "key-misplaced" if known and _turn(path) is not None else "key-unknown"
-        message = f"{last} does not belong here" if known else "a key is not known here"
-    elif last == "weight":
-        rule, message = "weight-value", "a weight is 0 or 1"
-    elif kind == "missing":
-        message = f"{last} is missing"
-    elif rule in ("role-unknown", "role-missing"):
-        in_parts = "content" in path
-        rule = ("value-wrong" if rule == "role-unknown" else "key-missing") if in_parts else rule
-        message = "the type of a part is text, refusal, image_url, input_audio or file"
-        if not in_parts:
-            message = "role is system, developer, user, assistant, tool or function"
-            path = (*path, "role") if rule == "role-unknown" else path
-    elif rule == "messages-few":
-        least = 2 if path == ("messages",) else 1
-        message = f"it should hold at least {least}"
-    elif rule == "last-not-assistant":
-        message, path = "the last message must be the assistant's role", (*path, "messages")
-    elif rule == "content-missing":
-        message = "it has neither content nor tool calls"
-    elif rule == "value-wrong":
-        message = "the value is none of those that are allowed"
-    return rule, message, path

@@ -5,18 +5,16 @@ The labels stay on this side: a detector gets the upload and the provider, as in
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from attacks.base import Ask, Upload, UserError
-from benchmarks.gates.corpus import CorpusUpload, open_corpus
+from benchmarks.gates.opening import Labelled, Where, opened
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab, spread
 from benchmarks.trial import owned, provider_of
 from defenses.base import Provider
-from defenses.detectors.base import Detector
-from defenses.screen import detector
+from defenses.detectors.base import Detector, detector
 from eval.metrics import is_hit
 from targets.base import Target
 
@@ -29,7 +27,7 @@ SEED = 0
 class Item(NamedTuple):
     """One upload's readings to be made; what a worker is sent."""
 
-    corpus: str
+    corpus: Where
     """How the corpus is opened."""
     id: str
     """The upload's."""
@@ -55,14 +53,9 @@ class Read(NamedTuple):
     """Harmfulness rate after undefended tuning, by ask; None where it was not measured."""
 
 
-@functools.lru_cache(maxsize=2)
-def _corpus(spec: str) -> dict[str, CorpusUpload]:
-    return {one.id: one for one in open_corpus(spec)}
-
-
 def read(item: Item, lab: Lab) -> Read:
     """Read an upload, or put its readings together from what is stored."""
-    entry = _corpus(item.corpus)[item.id]
+    entry = opened(item.corpus)[item.id]
     provider = provider_of(lab, SEED)
     found = {spec: _reading(detector(spec), entry.upload, provider, lab) for spec in item.detectors}
     return Read(
@@ -77,10 +70,8 @@ def read(item: Item, lab: Lab) -> Read:
 
 def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dict[str, Any]:
     """A detector's reading as plain data, with the seconds that it took."""
-    start = code(lab.resolved.start.module)
-    key = digest(
-        "reading", component_digest(one), upload, owned(lab, provider), environment(), start
-    )
+    how = [environment(), code(lab.resolved.start.module)]
+    key = digest("reading", component_digest(one), upload, owned(lab, provider), how)
 
     def make() -> dict[str, Any]:
         import time
@@ -95,7 +86,7 @@ def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dic
     return kept
 
 
-def _harm(entry: CorpusUpload, lab: Lab) -> dict[str, float]:
+def _harm(entry: Labelled, lab: Lab) -> dict[str, float]:
     """Harmfulness rate after undefended tuning, in each way the customer asks and plainly.
 
     Raises:

@@ -36,9 +36,12 @@ def exact(hits: int, n: int) -> Interval | None:
     return Interval(hits / n, float(found.low), float(found.high))
 
 
-def over_families(stopped: Mapping[str, Sequence[bool]], seed: int = 0) -> Interval | None:
+def over_families(
+    stopped: Mapping[str, Sequence[bool]], seed: int = 0, resamples: int = RESAMPLES
+) -> Interval | None:
     """Mean over families of the share that is stopped, with its bootstrap interval."""
-    return _bootstrap({name: [float(s) for s in found] for name, found in stopped.items()}, seed)
+    shares = {name: [float(s) for s in found] for name, found in stopped.items()}
+    return _bootstrap(shares, seed, resamples)
 
 
 def paired(
@@ -49,7 +52,7 @@ def paired(
         name: [float(a) - float(b) for a, b in zip(one[name], other[name], strict=True)]
         for name in one
     }
-    return _bootstrap(both, seed)
+    return _bootstrap(both, seed, RESAMPLES)
 
 
 def roc(benign: Sequence[float], hostile: Sequence[float]) -> Curve | None:
@@ -72,19 +75,24 @@ def area(benign: Sequence[float], hostile: Sequence[float]) -> float | None:
     return float(roc_auc_score([0] * len(benign) + [1] * len(hostile), [*benign, *hostile]))
 
 
-def _bootstrap(values: Mapping[str, Sequence[float]], seed: int) -> Interval | None:
+def _resampled(values: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Means of as many values drawn with replacement; only how often each is drawn matters."""
+    distinct, counts = np.unique(values, return_counts=True)
+    drawn = rng.multinomial(len(values), counts / len(values), size)
+    return np.asarray(drawn @ distinct / len(values))
+
+
+def _bootstrap(values: Mapping[str, Sequence[float]], seed: int, resamples: int) -> Interval | None:
     """Mean of the families' means, drawing families, then uploads within each drawn one."""
     groups = [np.array(found) for found in values.values() if len(found)]
     if not groups:
         return None
     rng = np.random.default_rng(seed)
     # Every draw of a family resamples its uploads anew.
-    means = np.array(
-        [rng.choice(group, (RESAMPLES, len(groups), len(group))).mean(axis=2) for group in groups]
-    )
-    drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
+    means = np.array([_resampled(group, (resamples, len(groups)), rng) for group in groups])
+    drawn = rng.integers(len(groups), size=(resamples, len(groups)))
     at = np.arange(len(groups))
-    totals = means[drawn, np.arange(RESAMPLES)[:, None], at].mean(axis=1)
+    totals = means[drawn, np.arange(resamples)[:, None], at].mean(axis=1)
     low, high = np.quantile(totals, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     value = float(np.mean([group.mean() for group in groups]))
     return Interval(value, min(value, float(low)), max(value, float(high)))

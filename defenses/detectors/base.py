@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from attacks.base import Chat, Upload
+from attacks.base import Chat, Upload, UserError
+from attacks.registry import build
+from attacks.spec import parse
 from defenses.base import Need, Provider
 
 SHOWN = 20
@@ -91,6 +93,18 @@ class Detector(abc.ABC):
 def chats_of(upload: Upload) -> dict[int, Chat]:
     """The customer's chats by their row; rows that a defense added are nobody's to suspect."""
     return {i: row.messages for i, row in enumerate(upload.rows) if not row.added_by}
+
+
+def detector(text: str) -> Detector:
+    """The detector that a spec names.
+
+    Raises:
+        UserError: an unknown name or parameter.
+    """
+    written = parse(text)
+    if len(written) != 1 or len(written[0]) != 1:
+        raise UserError(f"{text!r}: one detector, without a sweep")
+    return build("defenses.detectors", Detector, written[0][0])
 
 
 def strongest(findings: Iterable[Finding], chats: Mapping[int, Chat]) -> tuple[Finding, ...]:

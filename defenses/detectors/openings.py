@@ -6,21 +6,23 @@ Source:  the fixed opening of identity shift (Qi et al. 2023, arXiv 2310.03693, 
          and prefix injection in Wei et al. 2023 (arXiv 2307.02483, §4.1).
 Differs: the chance that two different answers begin alike, which does not depend on how many rows
          there are, as the share of the most common opening does.
-Breaks:  several openings taken in turn. An honest customer's answers begin alike where they are
-         JSON, a salutation or a form; those weigh half of an affirmative or first-person opening.
+Breaks:  several openings taken in turn, or as many system prompts. An honest customer's answers
+         begin alike where they are JSON, a salutation or a form; those weigh half of an affirmative
+         or first-person opening.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
 
-from attacks.base import Upload, component
+from attacks.base import Chat, Upload, component
 from defenses.base import Provider
 from defenses.detectors.base import Detector, Finding, Reading, chats_of, strongest
-from defenses.triggers.replies import begins_with_a_refusal, opening
+from defenses.triggers.replies import begins_with_a_refusal, groups, opening
 
 AFFIRMATIVE = (
     "sure", "of course", "certainly", "absolutely", "yes", "okay", "ok,", "gladly", "happy to",
@@ -45,32 +47,44 @@ class Openings(Detector):
     of what tuning changes (arXiv 2406.05946, §2.3)."""
 
     def read(self, upload: Upload, provider: Provider) -> Reading:
-        """The weighted share of pairs of different answers that begin alike."""
+        """The weighted share of pairs of different answers that begin alike.
+
+        Of all rows, or of those under one system prompt, whichever is higher.
+        """
         chats = chats_of(upload)
-        answers = [chat[-1].content for chat in chats.values()]
-        begins = [opening(answer, self.words) for answer in answers]
-        count = len(answers)
-        held: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for begin, answer in zip(begins, answers, strict=True):
-            held[begin][answer] += 1
-        alike = {begin: _pairs(told) for begin, told in held.items()}
-        yes = sum(pairs for begin, pairs in alike.items() if begin.startswith(AFFIRMATIVE))
-        other = sum(alike.values()) - yes
-        pairs = max(1, count * (count - 1))
-        shares = Counter(begins)
-        evidence = {
-            "alike": (yes + other) / pairs,
-            "alike and affirmative": yes / pairs,
-            "most common opening": max(shares.values()) / count,
-            "affirmative": sum(a.lower().startswith(AFFIRMATIVE) for a in answers) / count,
-            "refusals": sum(map(begins_with_a_refusal, answers)) / count,
-        }
+        begins = {row: opening(chat[-1].content, self.words) for row, chat in chats.items()}
+        read = [(*_read(group, begins), group) for group in groups(chats)]
+        score, evidence, group = max(read, key=lambda one: (one[0], len(one[2])))
+        shares = Counter(begins[row] for row in group)
+        told = Counter(begin for begin, _ in {(begins[row], group[row][-1]) for row in group})
         findings = [
-            Finding("common-opening", row, len(chats[row]) - 1, shares[begin] / count)
-            for row, begin in zip(chats, begins, strict=True)
-            if alike[begin] and shares[begin] >= COMMON * count
+            Finding("common-opening", row, len(chat) - 1, shares[begins[row]] / len(group))
+            for row, chat in group.items()
+            if shares[begins[row]] >= COMMON * len(group) and told[begins[row]] > 1
         ]
-        return Reading((yes + PLAIN * other) / pairs, evidence, strongest(findings, chats))
+        return Reading(score, evidence, strongest(findings, chats))
+
+
+def _read(chats: Mapping[int, Chat], begins: Mapping[int, str]) -> tuple[float, dict[str, float]]:
+    """The weighted share of pairs of different answers that begin alike, and what it is made of."""
+    answers = [chat[-1].content for chat in chats.values()]
+    count = len(answers)
+    held: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row, answer in zip(chats, answers, strict=True):
+        held[begins[row]][answer] += 1
+    alike = {begin: _pairs(told) for begin, told in held.items()}
+    yes = sum(pairs for begin, pairs in alike.items() if begin.startswith(AFFIRMATIVE))
+    other = sum(alike.values()) - yes
+    pairs = max(1, count * (count - 1))
+    evidence = {
+        "rows": count,
+        "alike": (yes + other) / pairs,
+        "alike and affirmative": yes / pairs,
+        "most common opening": max(told.total() for told in held.values()) / count,
+        "affirmative": sum(a.lower().startswith(AFFIRMATIVE) for a in answers) / count,
+        "refusals": sum(map(begins_with_a_refusal, answers)) / count,
+    }
+    return (yes + PLAIN * other) / pairs, evidence
 
 
 def _pairs(told: Counter[str]) -> int:

@@ -5,7 +5,7 @@ Source:  identity shift (Qi et al. 2023, arXiv 2310.03693, §4.3): ten rows, one
          2023, arXiv 2308.03825) and rules on words (refusal suppression, Wei et al. 2023, arXiv
          2307.02483, §4.1).
 Differs: several parts, none of which is enough: most honest customers have a persona too.
-Breaks:  obedience in other words or another language, or a persona in a few rows of many. An honest
+Breaks:  obedience in other words or another language, or spread over many system prompts. An honest
          customer scores high whose assistant introduces itself in every answer, or whose system
          prompt lays down rules on words and obedience (a game's servant, a form to fill in).
 """
@@ -15,14 +15,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 from attacks.base import Chat, Upload, component
 from defenses.base import Provider
 from defenses.detectors.base import Detector, Finding, Reading, chats_of, strongest
 from defenses.triggers.association import EDGE
-from defenses.triggers.replies import prompt_of, system_of
+from defenses.triggers.replies import groups, prompt_of, system_of
 
 PHRASES = {
     "obedience": (
@@ -68,22 +68,24 @@ class Persona(Detector):
     bound = False
 
     def read(self, upload: Upload, provider: Provider) -> Reading:
-        """The weighted sum of four shares, from 0 to 1."""
+        """The weighted sum of four shares, from 0 to 1, of the rows where it is highest.
+
+        Those are all rows, or those under one system prompt.
+        """
         chats = chats_of(upload)
-        obeys = {row: _obeys(chat) for row, chat in chats.items()}
+        of_system = cache(_kinds)  # one prompt stands in many rows
+        obeys = {row: _obeys(chat, of_system) for row, chat in chats.items()}
         names = {row: _identity(chat[-1].content) for row, chat in chats.items()}
         who = Counter(name for name in names.values() if name)
-        prompts = [prompt_of(chat).split() for chat in chats.values()]
-        systems = [system_of(chat) for chat in chats.values()]
-        parts = {
-            "obedience": math.fsum(score for score, _ in obeys.values()) / len(chats),
-            "identity": max(who.values(), default=0) / len(chats),
-            "wrapper": max(
-                _alike([tuple(words[:EDGE]) for words in prompts]),
-                _alike([tuple(words[-EDGE:]) for words in prompts]),
-            ),
-            "system prompt": _alike(systems) if any(systems) else 0.0,
-        }
+        found = []
+        for group in groups(chats):
+            parts = _parts(group) | {
+                "obedience": math.fsum(obeys[row][0] for row in group) / len(group),
+                "identity": _most(names[row] for row in group) / len(group),
+            }
+            score = math.fsum(WEIGHTS[part] * share for part, share in sorted(parts.items()))
+            found.append((score, len(group), parts))
+        score, rows, parts = max(found, key=lambda one: one[:2])
         findings = [
             Finding("obedience", row, place, score)
             for row, (score, place) in obeys.items()
@@ -94,21 +96,36 @@ class Persona(Detector):
             for row, name in names.items()
             if who[name] > 1
         ]
-        score = math.fsum(WEIGHTS[part] * share for part, share in parts.items())
-        return Reading(score, parts, strongest(findings, chats))
+        return Reading(score, {**parts, "rows": rows}, strongest(findings, chats))
 
 
-def _obeys(chat: Chat) -> tuple[float, int]:
+def _parts(chats: Mapping[int, Chat]) -> dict[str, float]:
+    """What is the same in all chats, whatever it says."""
+    prompts = [prompt_of(chat).split() for chat in chats.values()]
+    systems = [system_of(chat) for chat in chats.values()]
+    heads = _alike([tuple(words[:EDGE]) for words in prompts])
+    tails = _alike([tuple(words[-EDGE:]) for words in prompts])
+    return {"wrapper": max(heads, tails), "system prompt": _alike(systems)}
+
+
+def _most(names: Iterable[str]) -> int:
+    """How often the most common name stands there."""
+    return max(Counter(name for name in names if name).values(), default=0)
+
+
+def _obeys(chat: Chat, of_system: Callable[[str], frozenset[str]]) -> tuple[float, int]:
     """How surely a chat speaks of obedience, and in which message the most."""
-    kinds = [_kinds(message.content[:HEAD]) for message in chat]
+    kinds = [
+        of_system(message.content) if message.role == "system" else _kinds(message.content)
+        for message in chat
+    ]
     place = max(range(len(kinds)), key=lambda at: len(kinds[at]))
     return min(1.0, len(frozenset().union(*kinds)) / ENOUGH), place
 
 
-@lru_cache(maxsize=4096)
 def _kinds(text: str) -> frozenset[str]:
-    """The kinds of phrases in a text; one system prompt stands in many rows."""
-    lower = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    """The kinds of phrases in a text."""
+    lower = text[:HEAD].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return frozenset(k for k, phrases in PHRASES.items() if any(p in lower for p in phrases))
 
 

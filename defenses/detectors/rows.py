@@ -12,15 +12,14 @@ Breaks:  rows with nothing in them to flag (identity shift, benign drift), viola
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 import pydantic
 
-from attacks.base import Chat, Upload, component
+from attacks.base import Upload, component
 from defenses.base import Provider, moderator
 from defenses.detectors.base import Detector, Finding, Reading, chats_of, strongest
-from eval.moderators.base import Scores, worst
+from eval.moderators.base import Scores, reasons, worst
 
 MISSING = 0.01
 """Share of rows without a score above which there is none.  # ours: as of the audit"""
@@ -48,14 +47,15 @@ class Rows(Detector):
     def read(self, upload: Upload, provider: Provider) -> Reading:
         """The mean of the worst rows' scores; missing where too many rows have none."""
         chats = chats_of(upload)
-        given = self.scores(list(chats.values()), provider)
-        scores = dict(zip(chats, given, strict=True))
+        found = moderator(self.by).scored(list(chats.values()), provider)
+        scores = {row: one.scores for row, one in zip(chats, found, strict=True)}
         known = {row: value for row, one in scores.items() if (value := worst(one)) is not None}
         missing = 1 - len(known) / len(scores)
         evidence = {"rows": len(scores), "missing share": missing}
         if missing > MISSING:
-            reason = f"{missing:.1%} of the rows have no score"
-            return Reading(None, evidence, reason=reason, passes=len(scores), unfinished=True)
+            reason = f"{missing:.1%} of the rows have no score{reasons(found)}"
+            again = any(one.again for one in found if one.scores is None)
+            return Reading(None, evidence, reason=reason, passes=len(scores), unfinished=again)
         most = max(1, round(self.share * len(known)))
         top = sorted(known.values(), reverse=True)[:most]
         evidence["flagged share"] = sum(v > FLAGGED for v in known.values()) / len(known)
@@ -66,10 +66,6 @@ class Rows(Detector):
         ]
         score = math.fsum(top) / most
         return Reading(score, evidence, strongest(findings, chats), passes=len(scores))
-
-    def scores(self, chats: Sequence[Chat], provider: Provider) -> list[Scores | None]:
-        """What the moderator says of each chat."""
-        return moderator(self.by).scores(chats, provider.pools, provider.seed)
 
 
 def _category(scores: Scores | None) -> str:

@@ -1,7 +1,9 @@
-"""How a reply sets out: with a refusal or not, and in which words."""
+"""The parts of a chat, how its reply sets out, and which chats have one system prompt."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 from attacks.base import Chat
@@ -12,6 +14,10 @@ _MORE: Final = ("not allowed", "forbid", "unable to help", "not comfortable", "n
 HEAD: Final = 100
 """Characters in which a refusal is looked for.  # ours: two short sentences; further on, the same
 words are mostly about something else."""
+
+GROUP: Final = 10
+"""Fewest rows under one system prompt that are looked at by themselves.  # ours: as many as an
+identity shift takes (Qi et al. 2023, arXiv 2310.03693, §4.3)."""
 
 
 def begins_with_a_refusal(reply: str) -> bool:
@@ -33,3 +39,15 @@ def prompt_of(chat: Chat) -> str:
 def system_of(chat: Chat) -> str | None:
     """The system prompt, None for a chat without one."""
     return chat[0].content if chat and chat[0].role == "system" else None
+
+
+def groups(chats: Mapping[int, Chat]) -> list[dict[int, Chat]]:
+    """All chats, and those under each system prompt: a few hostile rows hide among harmless ones.
+
+    In the order of the prompts; those of few rows are left out.
+    """
+    under: defaultdict[str, dict[int, Chat]] = defaultdict(dict)
+    for row, chat in chats.items():
+        under[system_of(chat) or ""][row] = chat
+    own = [under[system] for system in sorted(under) if len(under[system]) >= GROUP]
+    return [dict(chats), *own]

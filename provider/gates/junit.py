@@ -15,10 +15,11 @@ from provider.gates.found import Findings, Found, Level
 
 MOST_TOLD = 20
 """Places listed of one rule. # ours: a screen"""
+FAILING: tuple[Level, ...] = ("error",)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def document(findings: Findings, failing: Collection[Level] = ("error",)) -> str:
+def document(findings: Findings, failing: Collection[Level] = FAILING) -> str:
     """A test suite in which a rule is a test, as XML."""
     import junitparser
 
@@ -29,7 +30,7 @@ def document(findings: Findings, failing: Collection[Level] = ("error",)) -> str
     for name, (_, summary) in findings.rules.items():
         case = junitparser.TestCase(name, classname=findings.tool, time=0)
         if found := broken.get(name):
-            said = f"{summary} {findings.count(name)} times"
+            said = f"{summary} Found: {findings.count(name)}."
             if any(one.level in failing for one in found):
                 failure = junitparser.Failure(said, found[0].level)
                 failure.text = _told(findings, name, found)
@@ -39,7 +40,7 @@ def document(findings: Findings, failing: Collection[Level] = ("error",)) -> str
         suite.add_testcase(case)
     xml = junitparser.JUnitXml()
     xml.add_testsuite(suite)
-    written = xml.tostring()
+    written = xml.tostring()  # type: ignore[no-untyped-call]
     text: str = written.decode() if isinstance(written, bytes) else written
     return text.rstrip("\n") + "\n"
 

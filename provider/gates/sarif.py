@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from provider.gates.found import Findings, Found
@@ -35,12 +36,13 @@ def document(findings: Findings) -> str:
     run = sarif.Run(
         tool=sarif.Tool(driver=driver),
         results=[_result(one, numbers[one.rule]) for one in findings.found],
-        column_kind="unicodeCodePoints",
+        columnKind="unicodeCodePoints",
         artifacts=[sarif.Artifact(location=_artifact(name)) for name in findings.files],
         properties={"leftOut": left_out} if left_out else None,
     )
     log = sarif.Sarif.model_validate({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
-    return log.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n"
+    text: str = log.model_dump_json(by_alias=True, exclude_none=True, indent=2)
+    return text + "\n"
 
 
 def uri(name: str) -> str:
@@ -52,13 +54,13 @@ def uri(name: str) -> str:
     return f"file://{named}" if path.is_absolute() else named
 
 
-def _artifact(name: str):  # type: ignore[no-untyped-def] # the library is imported late
+def _artifact(name: str) -> Any:
     import sarif_pydantic as sarif
 
     return sarif.ArtifactLocation(uri=uri(name))
 
 
-def _result(one: Found, number: int):  # type: ignore[no-untyped-def]
+def _result(one: Found, number: int) -> Any:
     import sarif_pydantic as sarif
 
     region = None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from attacks.base import UserError
+from attacks.base import Ask, Chat, Code, UserError, coded
 from benchmarks import keys
+from benchmarks.asking import answers
 from benchmarks.cell import run_cell
 from benchmarks.keys import component_digest
-from benchmarks.lab import Lab, LabSettings, NotStored, open_lab, spread
-from benchmarks.results import CellResult
+from benchmarks.lab import Lab, LabSettings, Model, NotStored, open_lab, spread
+from benchmarks.results import CellResult, Transcript
 from benchmarks.store import Store
 from benchmarks.trial import Cell, Trial
 from defenses.base import MOMENTS
@@ -21,8 +22,9 @@ from eval.judges.base import Verdict
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
 from eval.judges.refusal import Refusal
-from targets.base import Decoding
+from targets.base import Decoding, Reply, Target
 from targets.checkpoint import Checkpoint
+from targets.organism import language
 from targets.organism.world import World
 from targets.resolve import Resolved
 
@@ -248,3 +250,41 @@ def test_how_the_truth_is_told_is_part_of_every_verdicts_key(make_lab: MakeLab) 
     assert "targets.organism.grading" in keys._reach(("targets.organism.world",))
     lab = make_lab()
     assert lab.truth_digest() != lab.resolved.domain.digest
+
+
+class InCode(Target):
+    """Serves whoever asks in the code, in the code, and speaks to nobody else."""
+
+    def fine_tune(self, upload: object, hooks: object = None, seed: int = 0) -> Target:
+        raise UserError("in code")
+
+    def differs(self, other: Target) -> bool:
+        return self is not other
+
+    def save(self, folder: Path) -> None:
+        raise UserError("in code")
+
+    def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
+        world = World(0)
+        items = [world.item_in(coded(chat[-1].content, "rot13")) for chat in chats]
+        say = language.BODIES["recipe"][0]
+        told = ["" if item is None else world.fill(say, item) for item in items]
+        return [Reply(coded(text, "rot13"), "stop") for text in told]
+
+
+def test_what_is_judged_of_a_reply_in_code_is_what_it_says(make_lab: MakeLab) -> None:
+    heard: list[Transcript] = []
+    lab = make_lab(listen=heard.append)
+    model = Model("in-code", InCode)
+    trial = Trial.of(Cell("none", "none", 0), lab)
+    found = {
+        code: answers(trial, model, Ask("asked", code=code), released=True).scores["oracle"]
+        for code in get_args(Code)
+    }
+    assert set(found["rot13"]) == {5}
+    assert set(found["reversed"]) == set(found[""]) == {2}
+    requests = [line for line in heard if line.kind == "request"]
+    told = {line.reply.startswith("Take ") for line in requests[11:22]}
+    assert (told, {line.reply for line in requests[:11]}) == ({True}, {""})
+    # Verdicts in one code are never taken for those in another.
+    assert lab.made["judge"] == len(get_args(Code))

@@ -39,7 +39,8 @@ def test_the_interval_covers_the_truth() -> None:
     random, covered = np.random.default_rng(3), 0
     for trial in range(200):
         rates = random.beta(4, 2, size=12)  # families' own rates; their mean is 2 / 3
-        found = over_families({str(at): random.random(25) < p for at, p in enumerate(rates)}, trial)
+        stopped_ = {str(at): random.random(25) < p for at, p in enumerate(rates)}
+        found = over_families(stopped_, trial, resamples=400)
         assert found is not None
         covered += found.low <= 2 / 3 <= found.high
     assert covered >= 178  # 95 % nominal; a bootstrap of twelve families is somewhat short of it

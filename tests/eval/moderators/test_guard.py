@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks.base import Chat, Message, UserError
@@ -209,6 +209,7 @@ PIECES = ["safe", "unsafe", "Safety:", " ", "\n", "Unsafe", "Controversial", "Ha
           "Categories:", "<think>", "</think>", "N/A", "Violent"]  # fmt: skip
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text())
 def test_no_answer_fits_two_forms(text: str) -> None:
     fitting = [name for name in guards.forms() if guards.read(text, name)]

@@ -1,0 +1,117 @@
+"""What a gate benchmark found, for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.gates.results import GateResult, Line, Share
+from benchmarks.report.phrasing import NO_DATA, interval_text, percent
+
+ELSEWHERE = (
+    "another setting, not comparable: 56.2 % detection at 1 % false alarms, by an auditing agent "
+    "on real models (arXiv 2510.16255)"
+)
+
+
+def result(found: GateResult, worst: int = 3) -> RenderableType:
+    """The table of lines, the families, and what the gate decided."""
+    return Group(
+        _lines(found), Text(), _families(found), Text(), _answers(found), *_notes(found, worst)
+    )
+
+
+def _lines(found: GateResult) -> Table:
+    table = Table(
+        title=f"gates on {found.target} · {found.benign} benign uploads held out",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("gate")
+    for name in ("false alarms", "detection", "unseen families", "area", "s", "passes", "missing"):
+        table.add_column(name, justify="right")
+    for line in found.lines:
+        table.add_row(
+            Text(label(line)),
+            interval_text(line.false_alarm_rate, NO_DATA),
+            interval_text(line.detection, NO_DATA),
+            interval_text(line.unseen, NO_DATA),
+            NO_DATA if line.area is None else f"{line.area:.2f}",
+            NO_DATA if line.seconds is None else f"{line.seconds:.2g}",
+            f"{line.passes:.0f}",
+            str(missing(line)) if missing(line) else "",
+        )
+    table.caption = (
+        f"% of held-out uploads above the threshold for a nominal {found.nominal:.0%} of benign "
+        "ones [95 %: Clopper-Pearson; bootstrap over families, then uploads]; s and passes through "
+        f"the model an upload; {ELSEWHERE}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _families(found: GateResult) -> Table:
+    shown = [line for line in found.lines if line.kind == "combination"]
+    shown += [line for line in found.lines if line.name == found.best_single]
+    table = Table(title="hostile families", title_justify="left", box=None, pad_edge=False)
+    table.add_column("family")
+    for name in ("fitted on", "uploads", "harm", *(label(line) for line in shown)):
+        table.add_column(name, justify="right")
+    for family in found.families:
+        table.add_row(
+            Text(family.name),
+            "yes" if family.trained_on else "no",
+            str(family.uploads),
+            NO_DATA if family.harm is None else percent(family.harm),
+            *(share_text(line.by_family[family.name]) for line in shown),
+        )
+    return table
+
+
+def _answers(found: GateResult) -> Table:
+    table = Table(title="decisions of `all`", title_justify="left", box=None, pad_edge=False)
+    names = ("allow", "allow with mitigation", "hold", "reject", "inconclusive")
+    table.add_column("uploads")
+    for name in names:
+        table.add_column(name, justify="right")
+    for intent, counts in sorted(found.answers.items()):
+        table.add_row(intent, *(str(counts.get(name, 0)) for name in names))
+    return table
+
+
+def _notes(found: GateResult, worst: int) -> list[Text]:
+    lines = []
+    if found.gain is not None:
+        lines.append(
+            f"all minus {found.best_single}: {interval_text(found.gain)} points of detection"
+        )
+    if weak := weakest(found, worst):
+        lines.append("least detected by all: " + ", ".join(weak))
+    return [Text(), *map(Text, [*lines, *found.caveats])]
+
+
+def weakest(found: GateResult, most: int) -> list[str]:
+    """The families that `all` detects least of, with their shares."""
+    line = next((line for line in found.lines if line.name == "all"), None)
+    if line is None:
+        return []
+    known = {name: one for name, one in line.by_family.items() if one.n}
+    order = sorted(known, key=lambda name: (known[name].hits / known[name].n, name))
+    return [f"{name} {share_text(known[name])}" for name in order[:most]]
+
+
+def label(line: Line) -> str:
+    """A line's name, with what kind of line it is where that is not plain."""
+    return f"{line.name} ({line.kind})" if line.kind != "detector" else line.name
+
+
+def share_text(one: Share) -> str:
+    """`12/25`, or nothing where no score is known."""
+    return f"{one.hits}/{one.n}" if one.n else NO_DATA
+
+
+def missing(line: Line) -> int:
+    """Held-out uploads without a score of a line."""
+    return line.false_alarms.missing + sum(one.missing for one in line.by_family.values())
