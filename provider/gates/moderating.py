@@ -23,9 +23,9 @@ from benchmarks.lab import Lab
 from benchmarks.trial import provider_of
 from defenses import compose
 from defenses.base import moderator
-from defenses.detectors.base import Detector
+from defenses.detectors.base import Detector, detector
 from defenses.gates import gate as gates
-from defenses.screen import SHIPPED, detector
+from defenses.screen import SHIPPED
 from provider.gates import readings, report, verdicts
 from provider.gates.report import Evidence, ModerationReport, NotRun, Place
 from provider.tuning import BASE_RATE

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from attacks.base import Chat, Upload, UserError
 from benchmarks.engines.local import where
+from benchmarks.gates.reading import SEED as SEED  # as gates are fitted with
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
 from benchmarks.trial import owned
@@ -27,8 +28,6 @@ FLAGGED_AT = 0.5
 """Score from which a row counts as flagged.  # ours: even odds, as `moderate` has it"""
 CHUNK = 256
 """Rows a moderator is given at a time.  # ours: what is lost by an interruption at most"""
-SEED = 0
-"""Of the provider, as gates are fitted with: what is screened is read as the calibration was."""
 _INFRASTRUCTURE = 4
 
 Tick = Callable[[], None]
