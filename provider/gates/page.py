@@ -7,6 +7,7 @@ security policy lets none run; pictures are SVG in the page, drawn from numbers 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,19 +140,24 @@ def _bar(name: str, one: Read, longest: float) -> Bar:
 
 def _render(template: str, **given: Any) -> str:
     """A page of a template; names and texts lose what moves the direction of writing."""
-    loader = jinja2.FileSystemLoader([_TEMPLATES, _STYLE])
-    environment = jinja2.Environment(
-        loader=loader,
+    sheets: Sequence[Path] = (_STYLE / "report.css.jinja", _TEMPLATES / "gate.css.jinja")
+    css = "\n".join(path.read_text(encoding="utf-8").strip() for path in sheets)
+    return (
+        _environment()
+        .get_template(template)
+        .render(style=Markup(f"\n{css}\n"), csp=_policy(f"\n{css}\n"), **given)
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([_TEMPLATES, _STYLE]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_final,
-    )
-    sheets: Sequence[Path] = (_STYLE / "report.css.jinja", _TEMPLATES / "gate.css.jinja")
-    css = "\n".join(path.read_text(encoding="utf-8").strip() for path in sheets)
-    return environment.get_template(template).render(
-        style=Markup(f"\n{css}\n"), csp=_policy(f"\n{css}\n"), **given
     )
 
 

@@ -31,7 +31,8 @@ def moderated(evidence: Evidence, policy: Policy) -> Verdict:
             answer="inconclusive", kind="domain", reasons=(evidence.lacking,), advice=_ADVICE
         )
     if evidence.gate is None:
-        return Verdict(answer="inconclusive", kind="not read", reasons=("nothing was read",))
+        reasons = ("nothing was read",)
+        return Verdict(answer="inconclusive", kind="not read", reasons=reasons, advice=_AGAIN)
     scores = {name: read.score for name, read in evidence.readings.items()}
     # Whether the upload is of the gate's domain was told above; the rest needs none of its text.
     gate = evidence.gate.model_copy(update={"bound": (), "aware": ()})
