@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from attacks.base import UserError
+from commands.audit import audit
 from commands.gates import gates
 from commands.judge import judge
 from commands.moderate import moderate
@@ -295,7 +296,7 @@ def doctor() -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (gates, judge, organism, serve, store, target, validate):
+for _group in (audit, gates, judge, moderate, organism, serve, store, target, validate):
     main.add_command(_group)
 
 if __name__ == "__main__":

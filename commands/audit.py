@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from commands.shared import confirm, err, gate_outputs, store_option
+from commands.shared import confirm, counting, err, gate_outputs, store_option
 
 
 @click.command(
@@ -78,7 +78,7 @@ def audit(
     err.print(line, markup=False, highlight=False)
     if not yes and (bills := auditing.bills(planned, lab)):
         confirm([views.bill(one) for one in bills])
-    with views.counter("questions", err) as show:
+    with counting("questions") as show:
         report = auditing.audit(order, planned, lab, show)
     code = audited.exit_code(report)
     said = outputs.write(where, documents.audit(report, level, code))

@@ -10,6 +10,7 @@ import click
 from commands.shared import (
     INFRASTRUCTURE,
     confirm,
+    counting,
     err,
     gate_outputs,
     store_option,
@@ -75,7 +76,6 @@ def moderate(
     read is kept, so that the same command is instant the second time and resumes when killed.
     """
     from benchmarks.lab import LabSettings, open_lab
-    from benchmarks.report import views
     from benchmarks.store import Store, default_root
     from defenses.gates.gate import Policy, read_policy
     from provider.gates import documents, moderating, outputs, text, verdicts
@@ -97,7 +97,7 @@ def moderate(
         err.print(line, markup=False, highlight=False, soft_wrap=True)
     if not yes and (bills := moderating.bills(order, planned)):
         confirm(bills)
-    with views.counter("readings", err) as show:
+    with counting("readings") as show:
         report = moderating.moderate(order, planned, lab, show)
     code = verdicts.exit_code(report, fail_on, strict)
     said = outputs.write(where, documents.moderation(report, level, str(file), code))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ def gate_outputs(formats: list[str]) -> Callable[[Any], Any]:
         return command
 
     return with_options
+
+
+def counting(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A progress bar where somebody watches, told how much of how much is done."""
+    if not err.is_terminal:
+        return nullcontext(lambda done, total: None)
+    from benchmarks.report import views
+
+    return views.counter(what, err)
 
 
 def confirm(bills: list[str]) -> None:

@@ -9,6 +9,7 @@ Breaks:   whatever the gate's detectors do not read (`defenses/screen.py`).
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -121,6 +122,8 @@ def plan(order: Order, lab: Lab) -> Plan:
         UserError: the gate, the policy, a moderator or the file cannot be had.
     """
     compose.mitigation(order.policy.mitigation)
+    if order.learning_rate is not None and not 0 < order.learning_rate < math.inf:
+        raise UserError(f"a learning rate is above 0, and {order.learning_rate} is not")
     gate = gates.read(order.gate or SHIPPED)
     verdicts.thresholds(gate, order.by, order.policy)
     for spec in order.moderators:
