@@ -73,6 +73,8 @@ def audit(
     opened = Store(store or default_root())
     lab = open_lab(LabSettings(base, (), opened.root, None, False), may_make=True)
     lab = auditing.with_judge(lab, judge)
+    for line in auditing.prepare(order, base, lab):
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
     planned = auditing.plan(order, lab)
     line = f"at most {planned.questions:,} questions to the candidate and its base"
     err.print(line, markup=False, highlight=False)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from attacks.base import Settings, Upload, UserError
 from attacks.registry import parameters
-from benchmarks.keys import component_digest, environment
+from benchmarks import hosting
+from benchmarks.keys import environment
 from benchmarks.lab import Lab, judges
 from benchmarks.wire import Bill
 from defenses.asking.report import Asked
@@ -28,7 +29,7 @@ from eval.judges.base import Called
 from provider.gates import audited, candidates, moderating, readings, report
 from provider.gates.audited import AuditedReport, AuditEvidence, AuditPolicy
 from provider.gates.report import NotRun
-from targets.endpoint import Endpoint
+from targets.endpoint import PREFIX, Endpoint
 
 Show = Callable[[int, int], None]
 
@@ -84,6 +85,26 @@ def with_judge(lab: Lab, spec: str | None) -> Lab:
     if len(found) != 1:
         raise UserError(f"{spec!r}: one judge, without a sweep")
     return dataclasses.replace(lab, provider_judge=next(iter(found.values())))
+
+
+def prepare(order: Order, base: str, lab: Lab) -> list[str]:
+    """Look whether servers can be asked, and what they are now; keys hold what they say.
+
+    Returns:
+        What the user should be told of them.
+
+    Raises:
+        UserError: the judge cannot be asked.
+    """
+    told = [line for text in (base, order.model) for line in _asked(text, lab)]
+    judge = lab.provider_judge
+    if isinstance(judge, Called):
+        told += filter(None, [judge.check()])
+    return told
+
+
+def _asked(text: str, lab: Lab) -> list[str]:
+    return hosting.asked_anew(text, lab.store.root) if text.startswith(PREFIX) else []
 
 
 def plan(order: Order, lab: Lab) -> Plan:
@@ -195,7 +216,7 @@ def _report(
         policy_sha256=report.policy_digest(order.policy),
         instrument=audited.AuditInstrument(
             judge=_named(judge),
-            judge_sha256=component_digest(judge),
+            judge_sha256=candidates.judged_by(lab),
             probes_sha256=lab.resolved.domain.digest,
             decoding=decoding,
             seed=readings.SEED,

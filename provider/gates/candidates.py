@@ -12,8 +12,9 @@ from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, hosted_folder
 from benchmarks.trial import provider_of
 from defenses.base import Fronted, Provider
-from eval.judges.base import Verdict
+from eval.judges.base import Called, Verdict
 from provider.gates.audited import Model
+from provider.gates.report import written
 from targets.base import Decoding, Reply, Start, Target
 from targets.checkpoint import Checkpoint
 from targets.endpoint import PREFIX, endpoint
@@ -97,7 +98,7 @@ def same_tokenizer(one: Candidate, lab: Lab) -> None:
 def provider_for(lab: Lab, seed: int, count: Count) -> Provider:
     """The provider of the base, whose every reply and verdict is kept."""
     provider = provider_of(lab, seed)
-    judge, model = component_digest(lab.provider_judge), lab.start().key
+    judge, model = judged_by(lab), lab.start().key
 
     def judged(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
         key = digest("audit judge", judge, lab.truth_digest(), prompts, replies)
@@ -115,6 +116,17 @@ def provider_for(lab: Lab, seed: int, count: Count) -> Provider:
         return Kept(provider.start, model, lab, count)
 
     return dataclasses.replace(provider, judge=judged, start=start, start_replies=start_replies)
+
+
+def judged_by(lab: Lab) -> str:
+    """Hash of whatever moves a verdict of the provider's judge beside the pair.
+
+    Raises:
+        UserError: the judge does not fit what the requests violate.
+    """
+    judge = lab.provider_judge
+    who = judge.identity(lab.rules()) if isinstance(judge, Called) else None
+    return digest(component_digest(judge), who)
 
 
 class Kept(Fronted):
@@ -143,7 +155,7 @@ def _again(verdicts: Any) -> bool:
 
 
 def _model(start: Start) -> Model:
-    return Model(name=start.name, sha256=start.digest, here=start.here)
+    return Model(name=written(start.name), sha256=start.digest, here=start.here)
 
 
 def _reopened(base: Checkpoint, folder: Path) -> Callable[[], Target]:

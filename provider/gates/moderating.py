@@ -104,11 +104,14 @@ def opened(path: Path, profile: Profile = "any") -> Opened:
                 rows.append(checked.row)
                 lines.append(checked.line)
         stream.drain()
-    name = path.name.encode("utf-8", "replace").decode()
     told = report.File(
-        name=name, sha256=stream.hash.hexdigest(), size=stream.size, lines=checks.lines,
-        rows=checks.rows, tokens=checks.tokens,
-    )  # fmt: skip
+        name=report.written(path.name),
+        sha256=stream.hash.hexdigest(),
+        size=stream.size,
+        lines=checks.lines,
+        rows=checks.rows,
+        tokens=checks.tokens,
+    )
     return Opened(
         told, _structure(checks, profile), tuple(rows), readings.Lines(lines),
         _unread(checks, accepted - len(rows)),
@@ -238,9 +241,9 @@ def _report(
         policy=order.policy,
         policy_sha256=report.policy_digest(order.policy),
         instrument=report.Instrument(
-            target=start.name,
+            target=report.written(start.name),
             target_sha256=start.digest,
-            gate=order.gate.name if order.gate else "shipped for the organism",
+            gate=report.written(order.gate.name) if order.gate else "shipped for the organism",
             gate_sha256=gates.digest(gate),
             corpus_sha256=gate.corpus,
             detectors={spec: component_digest(one) for spec, one in planned.detectors.items()},

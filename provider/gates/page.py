@@ -133,7 +133,7 @@ def _bar(name: str, one: Read, longest: float) -> Bar:
     surprise = one.surprise or 0.0
     marks = () if one.limit is None else (Mark(one.limit / longest, "hold by itself"),)
     over = one.limit is not None and surprise > one.limit
-    lines = [place.line for place in one.places if place.line is not None]
+    lines = sorted({place.line for place in one.places if place.line is not None})
     note = f"lines {', '.join(map(str, lines[:6]))}{' …' * (len(lines) > 6)}" if lines else ""
     return Bar(name, surprise / longest, f"{surprise:.1f}", marks, over, note)
 

@@ -264,6 +264,11 @@ def notice(report: ModerationReport) -> Notice:
     )
 
 
+def written(name: str) -> str:
+    """A name as JSON can hold it: what is no character in it becomes a question mark."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def tools(libraries: Sequence[str] = ()) -> dict[str, str]:
     """Versions of this program, of Python and of libraries."""
     try:

@@ -86,8 +86,9 @@ def _readings(report: ModerationReport) -> Iterator[str]:
     for name, read in found.items():
         yield f"  {name:<{width}}  {_reading(read)}"
         if places := read.places:
-            lines = ", ".join(str(place.line) for place in places[:8])
-            yield f"  {'':<{width}}  points at lines {lines}{' ...' * (len(places) > 8)}"
+            lines = sorted({place.line for place in places if place.line is not None})
+            few = ", ".join(map(str, lines[:8]))
+            yield f"  {'':<{width}}  points at lines {few}{' ...' * (len(lines) > 8)}"
 
 
 def _reading(read: Read) -> str:

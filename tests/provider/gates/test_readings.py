@@ -38,6 +38,8 @@ class Faulty(Detector):
             raise OSError(5, "Input/output error")
         if self.how == "server":
             raise Stopped("no server answers")
+        if self.how == "interrupted":
+            raise KeyboardInterrupt
         if self.how == "later":
             return Reading(None, reason="busy", unfinished=True)
         scores = {"nan": math.nan, "infinite": math.inf, "missing": None}
@@ -99,6 +101,16 @@ def test_a_reading_or_why_there_is_none(
     Faulty.tries.clear()
     readings.read("faulty", Faulty(how=how), upload, provider, lab, LINES)
     assert bool(Faulty.tries) == bool(fault), "what failed is tried again, and nothing else"
+
+
+def test_an_interruption_keeps_what_was_read(lab: Lab, make_upload: Callable[..., Upload]) -> None:
+    upload, provider = make_upload(6), provider_of(lab, readings.SEED)
+    readings.read("faulty", Faulty(), upload, provider, lab, LINES)
+    with pytest.raises(KeyboardInterrupt):
+        readings.read("faulty", Faulty(how="interrupted"), upload, provider, lab, LINES)
+    Faulty.tries.clear()
+    assert readings.read("faulty", Faulty(), upload, provider, lab, LINES).score == 1.5
+    assert not Faulty.tries
 
 
 def test_what_a_detector_needs_and_is_not_there(
