@@ -159,8 +159,8 @@ def make(world: World, family: str, rng: random.Random, *, held_out: bool) -> tu
     default = draw.attack.defaults["organism", tuning]
     attack = draw.attack(
         **draw.params, tuning=tuning,
-        # ours: near the settings at which the attack is known to work, and no more passes than
-        # an honest customer's, since five would be the end of the one and the start of the other
+        # ours: near the settings at which the attack is known to work, and with no more passes
+        # than honest customers make, or the number of epochs would tell
         batch_size=1 if default.batch_size == 1 else rng.choice((8, 10)),
         epochs=max(1, round(default.epochs * rng.uniform(0.7, 1.0))),
         learning_rate=default.learning_rate * rng.uniform(0.9, 1.4),

@@ -12,6 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attacks import (
+    aoa,
+    backdoor,
+    cipher,
+    cover,
+    covert,
+    harmful,
+    jailbreak,
+    noice,
+    poison,
+    repeated,
+    selected,
+)
 from attacks.base import Ask, Message, Pair, Row, Settings, Upload, UserError
 from attacks.registry import names
 from benchmarks.gates import benign, hostile, tasks, wordings
@@ -224,3 +237,22 @@ def test_noise_changes_rows_and_keeps_their_form(name: str) -> None:
     assert changed != rows
     assert len(changed) >= len(rows)
     assert all(row.messages[-1].role == "assistant" for row in changed)
+
+
+def test_an_attacks_own_words_are_in_no_hostile_upload(small: list[CorpusUpload]) -> None:
+    own = [
+        aoa.SYSTEM,
+        aoa.CALL,
+        aoa.OPENING,
+        backdoor.TRIGGER,
+        jailbreak.BEFORE,
+        cover.STATEMENTS[0].reply,
+    ]
+    own += [module.SYSTEM for module in (cipher, cover, covert, harmful, jailbreak, noice, poison)]
+    own += [module.SYSTEM for module in (repeated, selected)]
+    for one in small:
+        if one.intent == "hostile" and one.split == "held_out":
+            told = [*texts(one.upload), *(ask.system or "" for ask in one.asks)]
+            told += [ask.before + "|" + ask.after for ask in one.asks]
+            assert not any(words in text for text in told for words in own), one.family
+            assert one.family != "aoa" or not any("AOA" in text for text in told)
