@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import pydantic
@@ -103,13 +103,7 @@ def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
 
     distinct = sorted(set(texts))
     words = HashingVectorizer(
-        n_features=2**24,
-        ngram_range=(SHINGLE, SHINGLE),
-        token_pattern=r"\S+",
-        binary=True,
-        norm=None,
-        alternate_sign=False,
-        dtype=np.float32,
+        n_features=2**24, analyzer=_shingles, binary=True, norm=None, alternate_sign=False
     )
     shingles = words.transform(distinct)
     shingles.sort_indices()
@@ -129,6 +123,11 @@ def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
                 text = distinct[some[at]]
                 found[text] = max(found.get(text, 0.0), float(value))
     return found
+
+
+def _shingles(text: str) -> Iterator[str]:
+    words = text.split()
+    return map(" ".join, zip(*(words[at:] for at in range(SHINGLE)), strict=False))
 
 
 def _bands(

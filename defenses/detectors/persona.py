@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from attacks.base import Chat, Upload, component
 from defenses.base import Provider
@@ -70,7 +70,8 @@ class Persona(Detector):
     def read(self, upload: Upload, provider: Provider) -> Reading:
         """The weighted sum of four shares, from 0 to 1."""
         chats = chats_of(upload)
-        obeys = {row: _obeys(chat) for row, chat in chats.items()}
+        of_system = cache(_kinds)  # one prompt stands in many rows
+        obeys = {row: _obeys(chat, of_system) for row, chat in chats.items()}
         names = {row: _identity(chat[-1].content) for row, chat in chats.items()}
         who = Counter(name for name in names.values() if name)
         prompts = [prompt_of(chat).split() for chat in chats.values()]
@@ -98,17 +99,19 @@ class Persona(Detector):
         return Reading(score, parts, strongest(findings, chats))
 
 
-def _obeys(chat: Chat) -> tuple[float, int]:
+def _obeys(chat: Chat, of_system: Callable[[str], frozenset[str]]) -> tuple[float, int]:
     """How surely a chat speaks of obedience, and in which message the most."""
-    kinds = [_kinds(message.content[:HEAD]) for message in chat]
+    kinds = [
+        of_system(message.content) if message.role == "system" else _kinds(message.content)
+        for message in chat
+    ]
     place = max(range(len(kinds)), key=lambda at: len(kinds[at]))
     return min(1.0, len(frozenset().union(*kinds)) / ENOUGH), place
 
 
-@lru_cache(maxsize=4096)
 def _kinds(text: str) -> frozenset[str]:
-    """The kinds of phrases in a text; one system prompt stands in many rows."""
-    lower = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    """The kinds of phrases in a text."""
+    lower = text[:HEAD].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return frozenset(k for k, phrases in PHRASES.items() if any(p in lower for p in phrases))
 
 

@@ -29,8 +29,6 @@ COVER = 0.5
 complies."""
 FEWEST = 5
 """Words behind a refusal below which nothing follows it.  # ours: a clause"""
-POINTED = 0.5
-"""Probability of complying from which a row is pointed at.  # ours: even odds"""
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+")
 
 
@@ -58,13 +56,13 @@ class Refusals(Detector):
         findings = [
             Finding("refuses-then-complies", row, len(chats[row]) - 1, score)
             for row, score in served.items()
-            if score > POINTED
+            if score > 0
         ]
         score = complied + COVER * (share - complied)
         return Reading(score, evidence, strongest(findings, chats))
 
     def _serves(self, texts: Sequence[str], provider: Provider) -> list[float]:
-        """Probability that each text serves a request rather than going on refusing it."""
+        """How far above even odds each text serves a request rather than going on refusing it."""
         from sklearn.feature_extraction.text import HashingVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -79,7 +77,7 @@ class Refusals(Detector):
         words = HashingVectorizer(n_features=2**14, alternate_sign=False)
         model = make_pipeline(words, LogisticRegression(class_weight="balanced", max_iter=1000))
         model.fit([*helpful, *refusing], [1] * len(helpful) + [0] * len(refusing))
-        return [float(p) for p in model.predict_proba(texts)[:, 1]]
+        return [max(0.0, 2 * float(p) - 1) for p in model.predict_proba(texts)[:, 1]]
 
 
 def follows(reply: str) -> str:
