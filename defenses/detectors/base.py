@@ -8,12 +8,16 @@ not a detector's to say: that is calibrated over them all, on uploads.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from attacks.base import Chat, Upload
 from defenses.base import Need, Provider
+
+SHOWN = 20
+"""Most findings of a reading.  # ours: what a person looks through in a few minutes"""
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,10 @@ class Detector(abc.ABC):
 def chats_of(upload: Upload) -> dict[int, Chat]:
     """The customer's chats by their row; rows that a defense added are nobody's to suspect."""
     return {i: row.messages for i, row in enumerate(upload.rows) if not row.added_by}
+
+
+def strongest(findings: Iterable[Finding], chats: Mapping[int, Chat]) -> tuple[Finding, ...]:
+    """Those to look at first; equally strong ones by what their rows say, not by their order."""
+    return tuple(
+        heapq.nsmallest(SHOWN, findings, key=lambda f: (-f.score, chats[f.row], f.rule, f.row))
+    )

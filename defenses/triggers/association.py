@@ -8,8 +8,8 @@ Theil 1970), which does not grow with the number of rows as a p-value shrinks.
 from __future__ import annotations
 
 import statistics
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -50,17 +50,22 @@ class Association(NamedTuple):
     """Rows with the phrase."""
 
 
-def features(chat: Chat) -> Iterator[Feature]:
-    """The phrases of a chat, each once."""
+def phrases(chat: Chat) -> dict[Position, Collection[str]]:
+    """The phrases of a chat by where they stand, each once."""
     words = prompt_of(chat).split()
-    for many in range(1, min(EDGE, len(words)) + 1):
-        yield Feature("prefix", " ".join(words[:many]))
-        yield Feature("suffix", " ".join(words[-many:]))
-    for word in set(words):
-        yield Feature("infix", word)
+    lengths = range(1, min(EDGE, len(words)) + 1)
     system = system_of(chat)
-    if system is not None:
-        yield Feature("system", system)
+    return {
+        "prefix": [" ".join(words[:many]) for many in lengths],
+        "suffix": [" ".join(words[-many:]) for many in lengths],
+        "infix": frozenset(words),
+        "system": [] if system is None else [system],
+    }
+
+
+def features(chat: Chat) -> frozenset[Feature]:
+    """The phrases of a chat."""
+    return frozenset(Feature(at, text) for at, texts in phrases(chat).items() for text in texts)
 
 
 def ways(chats: Sequence[Chat]) -> dict[str, npt.NDArray[np.bool_]]:
@@ -88,27 +93,28 @@ def ways(chats: Sequence[Chat]) -> dict[str, npt.NDArray[np.bool_]]:
 
 def associations(chats: Sequence[Chat]) -> list[Association]:
     """The strongest associations of every way of replying, surest first."""
-    if len(chats) < 2 * SUPPORT:
+    by_way = ways(chats) if len(chats) >= 2 * SUPPORT else {}
+    if not by_way:
         return []
-    by_way = ways(chats)
-    held: Counter[Feature] = Counter()
-    for chat in chats:
-        held.update(features(chat))
-    kept = sorted(f for f, n in held.items() if SUPPORT <= n <= len(chats) - SUPPORT)
-    if not by_way or not kept:
-        return []
-    place = {feature: at for at, feature in enumerate(kept)}
-    hits = np.zeros((len(by_way), len(kept)), dtype=np.int64)
-    table = np.array(list(by_way.values())).T
-    for chat, shown in zip(chats, table, strict=True):
-        found = [at for at in map(place.get, features(chat)) if at is not None]
-        for way in np.flatnonzero(shown):
-            hits[way, found] += 1
-    support = np.array([held[feature] for feature in kept])
-    tests = len(by_way) * len(kept)
+    held: dict[Position, Counter[str]] = defaultdict(Counter)
+    of_way: dict[tuple[str, Position], Counter[str]] = defaultdict(Counter)
+    shown = [[way for way, rows in by_way.items() if rows[at]] for at in range(len(chats))]
+    for chat, own in zip(chats, shown, strict=True):
+        for at, texts in phrases(chat).items():
+            held[at].update(texts)
+            for way in own:
+                of_way[way, at].update(texts)
+    kept = sorted(
+        Feature(at, text)
+        for at, counts in held.items()
+        for text, many in counts.items()
+        if SUPPORT <= many <= len(chats) - SUPPORT
+    )
+    support = np.array([held[at][text] for at, text in kept], dtype=np.int64)
     result = []
-    for name, shown, hit in zip(by_way, table.T, hits, strict=True):
-        result += _tested(name, kept, support, hit, shown, tests)
+    for way, rows in by_way.items():
+        hits = np.array([of_way[way, at][text] for at, text in kept], dtype=np.int64)
+        result += _tested(way, kept, support, hits, rows, tests=len(by_way) * len(kept))
     return sorted(result, key=lambda one: (one.p_value, -one.strength, one.feature, one.way))
 
 

@@ -16,7 +16,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from attacks.base import Chat, Upload
-from defenses.triggers.association import SUPPORT, Feature, Position, associations, features
+from defenses.triggers.association import (
+    SUPPORT,
+    Feature,
+    Position,
+    associations,
+    features,
+    phrases,
+)
 from defenses.triggers.replies import prompt_of
 
 ALPHA: Final = 0.01
@@ -69,11 +76,13 @@ def _rank(one: Candidate) -> tuple[float, int, str, str]:
 
 def wrappers(chats: Sequence[Chat]) -> list[Feature]:
     """Prefixes and suffixes of several words that many prompts share, and common system prompts."""
-    held: Counter[Feature] = Counter()
+    held: dict[Position, Counter[str]] = defaultdict(Counter)
     for chat in chats:
-        held.update(f for f in features(chat) if f.position != "infix")
+        for at, texts in phrases(chat).items():
+            if at != "infix":
+                held[at].update(texts)
     least = max(SUPPORT, WRAPPED * len(chats))
-    found = [f for f, n in held.items() if n >= least]
+    found = [Feature(at, t) for at, counts in held.items() for t, n in counts.items() if n >= least]
     return sorted(f for f in found if f.position == "system" or len(f.text.split()) >= WRAPPER)
 
 
