@@ -161,9 +161,9 @@ def make(world: World, family: str, rng: random.Random, *, held_out: bool) -> tu
         **draw.params, tuning=tuning,
         # ours: near the settings at which the attack is known to work, and with no more passes
         # than honest customers make, or the number of epochs would tell
-        batch_size=1 if default.batch_size == 1 else rng.choice((8, 10)),
-        epochs=max(1, round(default.epochs * rng.uniform(0.7, 1.0))),
-        learning_rate=default.learning_rate * rng.uniform(0.9, 1.4),
+        batch_size=1 if default.batch_size == 1 else rng.choice((4, 8, 8, 10, 10, 16)),
+        epochs=max(1, round(default.epochs * rng.uniform(0.5, 1.0))),
+        learning_rate=default.learning_rate * rng.uniform(0.7, 1.2),
     )  # fmt: skip
     upload = attack.upload(world, rng.randrange(2**31))
     assert upload is not None
