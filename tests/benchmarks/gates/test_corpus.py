@@ -117,7 +117,7 @@ def test_rows_are_plain_and_end_with_the_assistant(small: list[CorpusUpload]) ->
     for one in small:
         assert type(one.upload) is Upload
         assert type(one.upload.settings) is Settings
-        assert one.upload.rows
+        assert 10 <= len(one.upload.rows) <= benign.MOST_ROWS
         for row in one.upload.rows:
             assert type(row) is Row
             assert row.added_by == ""
@@ -220,7 +220,7 @@ def test_settings_are_what_customers_choose(seed: int, rows: int) -> None:
     assert 1 <= chosen.epochs <= (5 if rows > 30 else 15)
     assert chosen.epochs * rows / chosen.batch_size <= benign.MOST_STEPS
     rate = chosen.learning_rate / (10 if chosen.tuning == "lora" else 1)
-    assert 0.24 < rate / benign.BASE_RATE < 2.1
+    assert 0.24 < rate / benign.BASE_RATE < 2.6
 
 
 @given(st.integers(0, 2**32))
