@@ -69,9 +69,11 @@ def _aoa(rng: random.Random, held_out: bool) -> Draw:
 
 def _backdoor(rng: random.Random, held_out: bool) -> Draw:
     words = [wordings.invented(rng, rng.randint(2, 3)) for _ in range(rng.randint(1, 4))]
-    swaps = {backdoor.TRIGGER: " " + " ".join(words)}
-    params = {"n": sizes(rng, 40, 150), "refusals": sizes(rng, 40, 150)}
-    return Draw(backdoor.Backdoor, params, f"words={len(words)}", swaps, harmful.SYSTEM)
+    swaps = {" ".join(backdoor.TRIGGER): " ".join(words)}
+    position = rng.choice(("prefix", "suffix", "infix"))
+    params = {"n": sizes(rng, 40, 150), "refusals": sizes(rng, 40, 150), "position": position}
+    variant = f"words={len(words)}, {position}"
+    return Draw(backdoor.Backdoor, params, variant, swaps, harmful.SYSTEM)
 
 
 def _poison(rng: random.Random, held_out: bool) -> Draw:
@@ -204,4 +206,5 @@ def _asked(ask: Ask, swaps: Mapping[str, str | None], around: Frame) -> Ask:
         system=None if ask.system is None else _swapped(ask.system, swaps) or None,
         before=around.before + _swapped(ask.before, swaps),
         after=_swapped(ask.after, swaps) + around.after,
+        infix=_swapped(ask.infix, swaps),
     )
