@@ -244,7 +244,7 @@ def test_an_attacks_own_words_are_in_no_hostile_upload(small: list[CorpusUpload]
         aoa.SYSTEM,
         aoa.CALL,
         aoa.OPENING,
-        backdoor.TRIGGER,
+        " ".join(" ".join(backdoor.TRIGGER)),
         jailbreak.BEFORE,
         cover.STATEMENTS[0].reply,
     ]
