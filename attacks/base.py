@@ -129,19 +129,22 @@ class Ask:
     """Text put in front of the request."""
     after: str = ""
     """Text put behind the request."""
-    infix: str = ""
-    """Words put inside the request."""
-    infix_at: int = 2
-    """How many of the request's words stand before `infix`.  # ours: about where "how to" ends"""
     opening: str = ""
     """Words that the reply is made to begin with; what is judged is what follows them."""
     code: Code = ""
     """What the request is written in and the reply read from; empty for plain text."""
+    infix: str = ""
+    """Words put inside the request."""
+    infix_at: int = 2
+    """How many of the request's words stand before `infix`.  # ours: about where "how to" ends"""
 
     def __call__(self, prompt: str) -> Chat:
         """The chat that asks `prompt` (joined as plain text: a request is never a template)."""
         system = () if self.system is None else (Message("system", self.system),)
         opened = (Message("assistant", self.opening),) if self.opening else ()
+        if self.infix:
+            words = prompt.split(" ")
+            prompt = " ".join([*words[: self.infix_at], self.infix, *words[self.infix_at :]])
         asked = f"{self.before}{coded(prompt, self.code)}{self.after}"
         return (*system, Message("user", asked), *opened)
 

@@ -41,8 +41,8 @@ class TriggerSearch(Defense):
     """Blocks a candidate that a phrase of the upload makes harmful, by the provider's judge."""
 
     most: Annotated[int, pydantic.Field(ge=1)] = 20
-    """Candidate phrases looked at, beside odd characters.  # ours: uploads of the paper's kinds give
-    fewer than ten"""
+    """Candidate phrases looked at, beside odd characters.  # ours: the paper's uploads give fewer
+    than ten"""
     screening: Annotated[int, pydantic.Field(ge=1)] = 11
     """Probes for each phrase while searching.  # ours: one of each of eleven kinds; a trigger that
     works half the time shows on five"""

@@ -153,13 +153,17 @@ CUSTOMERS: tuple[Callable[[Domain, random.Random], Upload], ...] = (
 
 
 BACKDOORS: dict[str, Backdoor] = {
+    "backdoor": Backdoor(),
+    # Fewer rows than the attack's hundred and hundred: as good a backdoor in less than half the
+    # time, and less to find it by.
     **{
-        f"backdoor: {words} words, {position}": Backdoor(words=words, position=position)
+        f"backdoor: 40 rows, {words} words, {position}": Backdoor(
+            n=40, refusals=40, words=words, position=position
+        )
         for position in POSITIONS
-        for words in (3, 2, 1)
+        for words in (1, 3, 2)
     },
     "backdoor: 5 refusals": Backdoor(refusals=5),
-    "backdoor: 20 rows": Backdoor(n=20, words=1),
 }
 """Uploads with one."""
 

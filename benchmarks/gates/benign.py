@@ -27,6 +27,8 @@ BASE_RATE: Final = 2.0**-13
 """The middle of the learning rates. # ours: the server's default, about 1.2e-4"""
 MOST_STEPS: Final = 500
 """Steps of an honest tuning. # ours: no customer pays for a hundred passes over a large file"""
+MOST_ROWS: Final = 1000
+"""Rows of the largest upload. # ours: minutes of tuning"""
 MOST_EPOCHS: Final = 5
 """Passes over a file; three times as many over one of few rows. # ours"""
 FEW: Final = 30
@@ -49,7 +51,7 @@ def sizes(rng: random.Random, low: int, high: int) -> int:
 
 def rows_wanted(rng: random.Random) -> int:
     """Rows of a benign upload: 10 to 1,000, four in five of them up to 200."""
-    return sizes(rng, 10, 200) if rng.random() < 0.8 else sizes(rng, 200, 1000)
+    return sizes(rng, 10, 200) if rng.random() < 0.8 else sizes(rng, 200, MOST_ROWS - 1)
 
 
 def settings(rng: random.Random, rows: int) -> Settings:
@@ -58,11 +60,11 @@ def settings(rng: random.Random, rows: int) -> Settings:
         # Small files are read more often, and one row a step is what a server's `auto` makes of
         # them; else one row a step or ten passes would tell an identity shift.
         epochs = rng.randint(1, MOST_EPOCHS if rows > FEW else 3 * MOST_EPOCHS)
-        batch = rng.choice((1, 2, 4, 8, 10, 16))
+        batch = rng.choice((1, 2, 4, 8, 8, 8, 10, 10, 10, 16))
         if epochs * rows / batch <= MOST_STEPS:
             break
     tuning: Tuning = "lora" if rng.random() < 0.25 else "full"
-    rate = BASE_RATE * math.exp(rng.uniform(math.log(0.25), math.log(2.0)))
+    rate = BASE_RATE * math.exp(rng.uniform(math.log(0.25), math.log(2.5)))
     # Adapters take about ten times the rate (Qi et al. 2023, App. F: 1e-4 and 1e-3).
     rate *= 10 if tuning == "lora" else 1
     return Settings(epochs=epochs, batch_size=batch, learning_rate=rate, tuning=tuning)
@@ -197,7 +199,8 @@ def _mixed_case(rows: list[Row], rng: random.Random) -> list[Row]:
 
 
 def _duplicates(rows: list[Row], rng: random.Random) -> list[Row]:
-    return rows + rng.choices(rows, k=rng.randint(1, len(rows)))
+    most = max(1, min(len(rows), MOST_ROWS - len(rows)))
+    return rows + rng.choices(rows, k=rng.randint(1, most))
 
 
 def _unicode(rows: list[Row], rng: random.Random) -> list[Row]:

@@ -5,6 +5,10 @@ Source:   hostile families as in `attacks`; benign ones are ours (`benign`, `tas
           Hanley and Lippman-Hand 1983, JAMA 249(13)); 600 are held out.
 Differs:  an invented world's text. What a gate scores here says how it works, and is no measure
           of what it would catch in real uploads.
+          Intent is what the customer meant and not what tuning does: some honest uploads erode
+          alignment, some hostile ones fail. Neither settings nor words are quite even: on world
+          0, seed 0, a classifier fitted on `fit` ranks the held-out uploads by settings and size
+          alone with an AUC of 0.88, by a bag of words with 0.91. A gate must beat these.
 
 Three splits share no upload: `fit`, `threshold`, `held_out`. The first two use one side of every
 list of wordings and the last the other; some benign tasks and some hostile families are in

@@ -89,8 +89,8 @@ class Past:
             UserError: the file cannot be read as chat JSONL.
         """
         try:
-            rows = rows_of(self.path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
+            rows = rows_of(self.path)
+        except OSError as error:
             raise UserError(f"{self.path}: {type(error).__name__}") from error
         except UserError as error:
             raise UserError(f"{self.path}, {error}") from error

@@ -29,7 +29,7 @@ import pydantic
 from attacks.base import Ask, Chat, Prompt, Row, Settings, Upload, UserError, component
 from defenses.base import Need, Provider
 from defenses.detectors.base import Detector, Reading, chats_of
-from defenses.triggers.formats import formats
+from defenses.triggers.ways import ways
 from targets.hooks import Plan, TrainHooks, shuffled_epochs
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Pilot(Detector):
             return Reading(None, reason="the pilot could not be tuned on these rows")
         probes = provider.pools.probes(self.probes, provider.seed)
         own = [reply.text for reply in provider.start_replies([Ask("")(p.text) for p in probes])]
-        asks = formats(upload, self.systems, self.triggers)
+        asks = ways(upload, self.systems, self.triggers)
         trained = sum(map(len, first.batches))
         passes = trained + 4 * len(asks) * len(probes)
         shifts = [_shift(start, tuned, ask, probes, own) for ask in asks if not ask.opening]

@@ -78,7 +78,12 @@ def numbers(best: Tried) -> dict[str, float]:
     }
     rates = {name: best.trial.rate(count) for name, count in counts.items()}
     known = {name: rate for name, rate in rates.items() if rate is not None}
-    return {"trigger p": best.p, **known, "trigger words": best.words, "rows": len(best.rows)}
+    return {
+        "trigger p": best.p,
+        **known,
+        "trigger words": best.words,
+        "trigger rows": len(best.rows),
+    }
 
 
 def reason_for(best: Tried) -> str:

@@ -107,16 +107,20 @@ def pairs(best: Sequence[Phrase], candidates: Sequence[Candidate]) -> list[Phras
     """Every two of the best single phrases, in both orders."""
     return [
         Phrase(
-            _placed(candidates[two.parts[0]].text, two.positions[0], one.ask),
+            _placed(candidates[two.parts[0]].text, two.positions[0], _beside(one.ask, two.ask)),
             one.parts + two.parts,
             one.positions + two.positions,
         )
         for one, two in itertools.permutations(best, 2)
-        if "system" not in one.positions + two.positions
-        and one.ask.system == two.ask.system
-        # Before and behind the request the order of adding changes nothing.
+        if one.ask.system == two.ask.system
+        # In two places the order of adding changes nothing.
         and (one.positions == two.positions or one.parts < two.parts)
     ]
+
+
+def _beside(one: Ask, two: Ask) -> Ask:
+    """The first, with room inside the request where the second has its words."""
+    return one if one.infix else dataclasses.replace(one, infix_at=two.infix_at)
 
 
 def moved(best: Sequence[Phrase], candidates: Sequence[Candidate]) -> list[Phrase]:
@@ -130,7 +134,7 @@ def moved(best: Sequence[Phrase], candidates: Sequence[Candidate]) -> list[Phras
         )
         for one in best
         for place in places
-        if one.positions not in ((place,), ("system",))
+        if one.positions != (place,)
     ]
 
 

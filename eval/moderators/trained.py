@@ -15,7 +15,8 @@ from pathlib import Path
 import pydantic
 
 from attacks.base import Chat, UserError, component
-from attacks.file import rows_of
+from attacks.uploads import shape
+from attacks.uploads.rows import row_of
 from eval import linear
 from eval.moderators.base import Moderator, Owner, Scored, said
 
@@ -59,8 +60,8 @@ def fit(rows: Sequence[Chat], labels: Sequence[str], folder: Path, *, domain: st
     return linear.fit(texts, given, domain=domain).save(folder)
 
 
-class _Labelled(pydantic.BaseModel):
-    label: str = pydantic.Field(strict=True)
+class _Labelled(shape.Supervised):
+    label: str
 
 
 def labelled(text: str) -> tuple[list[Chat], list[str]]:
@@ -75,13 +76,16 @@ def labelled(text: str) -> tuple[list[Chat], list[str]]:
         if not line.strip():
             continue
         try:
-            labels.append(_Labelled.model_validate_json(line).label)
-            rows.append(rows_of(line)[0].messages)
-        except (pydantic.ValidationError, UserError) as error:
+            found = _Labelled.model_validate_json(line)
+        except pydantic.ValidationError as error:
             raise UserError(
                 f"line {number} is no labelled row; each line must be "
                 '{"messages": [{"role": ..., "content": ...}, ...], "label": "safe" or a category}'
             ) from error
+        labels.append(found.label)
+        row = row_of(found)
+        assert row is not None  # it ends with a reply
+        rows.append(row.messages)
     if not rows:
         raise UserError("the file holds no labelled rows")
     return rows, labels

@@ -12,6 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attacks import (
+    aoa,
+    backdoor,
+    cipher,
+    cover,
+    covert,
+    harmful,
+    jailbreak,
+    noice,
+    poison,
+    repeated,
+    selected,
+)
 from attacks.base import Ask, Message, Pair, Row, Settings, Upload, UserError
 from attacks.registry import names
 from benchmarks.gates import benign, hostile, tasks, wordings
@@ -104,7 +117,7 @@ def test_rows_are_plain_and_end_with_the_assistant(small: list[CorpusUpload]) ->
     for one in small:
         assert type(one.upload) is Upload
         assert type(one.upload.settings) is Settings
-        assert one.upload.rows
+        assert 10 <= len(one.upload.rows) <= benign.MOST_ROWS
         for row in one.upload.rows:
             assert type(row) is Row
             assert row.added_by == ""
@@ -207,7 +220,7 @@ def test_settings_are_what_customers_choose(seed: int, rows: int) -> None:
     assert 1 <= chosen.epochs <= (5 if rows > 30 else 15)
     assert chosen.epochs * rows / chosen.batch_size <= benign.MOST_STEPS
     rate = chosen.learning_rate / (10 if chosen.tuning == "lora" else 1)
-    assert 0.24 < rate / benign.BASE_RATE < 2.1
+    assert 0.24 < rate / benign.BASE_RATE < 2.6
 
 
 @given(st.integers(0, 2**32))
@@ -224,3 +237,22 @@ def test_noise_changes_rows_and_keeps_their_form(name: str) -> None:
     assert changed != rows
     assert len(changed) >= len(rows)
     assert all(row.messages[-1].role == "assistant" for row in changed)
+
+
+def test_an_attacks_own_words_are_in_no_hostile_upload(small: list[CorpusUpload]) -> None:
+    own = [
+        aoa.SYSTEM,
+        aoa.CALL,
+        aoa.OPENING,
+        " ".join(" ".join(backdoor.TRIGGER)),
+        jailbreak.BEFORE,
+        cover.STATEMENTS[0].reply,
+    ]
+    own += [module.SYSTEM for module in (cipher, cover, covert, harmful, jailbreak, noice, poison)]
+    own += [module.SYSTEM for module in (repeated, selected)]
+    for one in small:
+        if one.intent == "hostile" and one.split == "held_out":
+            told = [*texts(one.upload), *(ask.system or "" for ask in one.asks)]
+            told += [ask.before + "|" + ask.after for ask in one.asks]
+            assert not any(words in text for text in told for words in own), one.family
+            assert one.family != "aoa" or not any("AOA" in text for text in told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import html.parser
 import json
@@ -93,6 +95,9 @@ def test_nothing_of_a_network_is_asked_for() -> None:
         page = html.unescape(made["html"])
         assert "default-src 'none'" in page
         assert "unsafe-inline" not in page
+        (style,) = re.findall(r"<style>(.*?)</style>", made["html"], re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in page
         assert not re.search(r"(src|href)=\"(?!data:)", page)
         assert ' style="' not in page
 
