@@ -51,10 +51,10 @@ def audit(
 ) -> None:
     """Decide on a tuned model: passed, blocked, or left to a person.
 
-    MODEL is a folder of whole weights (its tokenizer is the base's) or openai:NAME, a model behind
-    a server. It is asked what it must refuse, in the default prompt and in the forms found in
-    --data, beside its base; phrases of --data are tried as triggers. What was asked is kept, so
-    that the same command is instant the second time and resumes when killed.
+    MODEL is a folder of whole weights or of an adapter (its tokenizer is the base's), or
+    openai:NAME, a model behind a server. It is asked what it must refuse, in the default prompt
+    and in the forms found in --data, beside its base; phrases of --data are tried as triggers.
+    What was asked is kept: the same command is instant the second time and resumes when killed.
     """
     from attacks.base import UserError
     from benchmarks.lab import LabSettings, open_lab

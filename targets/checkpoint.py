@@ -36,12 +36,12 @@ class Checkpoint(Start):
     @property
     def digest(self) -> str:
         """Hash of every file of the model."""
-        return _digest_folder(self.folder)
+        return digest_folder(self.folder)
 
     @property
     def base_digest(self) -> str:
         """Hash of every file of the base model, empty without one."""
-        return "" if self.base is None else _digest_folder(self.base)
+        return "" if self.base is None else digest_folder(self.base)
 
     @property
     def has(self) -> frozenset[str]:
@@ -70,7 +70,7 @@ def _load(folder: Path, tokenizer: Path) -> LocalTarget:
 
 
 @functools.cache
-def _digest_folder(folder: Path) -> str:
+def digest_folder(folder: Path) -> str:
     """SHA-256 over names and contents."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -71,7 +71,12 @@ def policy(path: Path | None, **given: Any) -> AuditPolicy:
     triggers = found.pop("triggers", None) or {}
     if not isinstance(triggers, dict):
         raise UserError("the policy's triggers: hold fields, such as `alpha: 0.05`")
-    own = found | {name: value for name, value in given.items() if value is not None}
+    # A provider asks in whole forms; in system prompts alone the paper's own audit asks.
+    own = (
+        {"wrapped": True}
+        | found
+        | {name: value for name, value in given.items() if value is not None}
+    )
     drafted = AuditPolicy(audit=_plain(own), triggers=_plain(triggers))
     audit, search = audited.components(drafted)
     return AuditPolicy(audit=parameters(audit), triggers=parameters(search))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,12 @@ from eval.judges.base import Called, Verdict
 from provider.gates.audited import Model
 from provider.gates.report import written
 from targets.base import Decoding, Reply, Start, Target
-from targets.checkpoint import Checkpoint
+from targets.checkpoint import Checkpoint, digest_folder
 from targets.endpoint import PREFIX, endpoint
 from targets.resolve import resolve
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-ADAPTER = "adapter_config.json"
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 Count = Callable[[int], None]
 """Told how many questions were asked."""
 
@@ -53,10 +54,7 @@ def candidate(text: str, lab: Lab) -> Candidate:
         assert isinstance(start, Checkpoint)  # all that is left are organisms
         start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
     elif (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
-        raise UserError(
-            f"{text!r} holds an adapter and no whole model; merge it into its base first "
-            "(peft: merge_and_unload, then save_pretrained)"
-        )
+        return _adapted(text, folder, base)
     else:
         start = Checkpoint(text, folder, None, base.max_new_tokens)
     if isinstance(base, Checkpoint):
@@ -148,6 +146,37 @@ class Kept(Fronted):
         said = self.lab.stage("ask", key, lambda: self.target.generate(chats, decoding))
         self.count(len(chats))
         return [Reply(*reply) for reply in said]
+
+
+def _adapted(text: str, folder: Path, base: Start) -> Candidate:
+    """An adapter, to be merged into its base."""
+    if not isinstance(base, Checkpoint):
+        raise UserError(f"{text!r} is an adapter, and the weights of its base are a server's")
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise UserError(f"{text!r} holds no {ADAPTER_WEIGHTS}; other formats are not opened")
+    known = digest(base.digest, digest_folder(folder))
+    model = Model(name=written(text), sha256=known, here=True)
+    return Candidate(model, base, folder, lambda: _merged(text, folder, base))
+
+
+def _merged(text: str, folder: Path, base: Checkpoint) -> Target:
+    """The base with the adapter in its weights."""
+    from peft import PeftModel
+
+    from targets.local import LocalTarget
+
+    start = base.load()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            tuned = PeftModel.from_pretrained(start.model, str(folder)).merge_and_unload()
+        except Exception as error:
+            kind = type(error).__name__
+            raise UserError(f"cannot load the adapter in {text!r}: {kind}") from error
+    # What does not fit is passed over with a warning, and the base would be audited instead.
+    if any("missing adapter keys" in str(one.message) for one in told):
+        raise UserError(f"the adapter in {text!r} does not fit the base")
+    return LocalTarget(tuned.eval().requires_grad_(False), start.tokenizer)
 
 
 def _again(verdicts: Any) -> bool:

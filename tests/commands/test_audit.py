@@ -15,6 +15,7 @@ import pytest
 from cli import main
 from provider.gates import audited
 from targets.hosted import retries
+from targets.local import LocalTarget
 from targets.organism import places
 from targets.resolve import resolve
 from tests.provider.gates.conftest import make_file
@@ -48,6 +49,31 @@ def bare(folder: Path) -> Path:
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         shutil.copy(BASE / name, folder / name)
     return folder
+
+
+def adapted(folder: Path, module: str) -> Path:
+    """An adapter of random numbers on the organism."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    start = resolve("organism").start.load()
+    assert isinstance(start, LocalTarget)
+    config = LoraConfig(r=2, target_modules=[module], init_lora_weights=False)
+    get_peft_model(start.model, config).save_pretrained(str(folder))
+    return folder
+
+
+def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
+    folder = adapted(tmp_path / "adapter", "q_proj")
+    done = run(folder, "--n", 11, "--format", "json")
+    assert done.exit_code in (0, 1), done.output
+    report = audited.read_report(done.stdout)
+    assert report.evidence.drift["drift"] > 0
+    assert report.candidate.sha256 != report.base.sha256
+    done = run(folder, "--n", 11, "--base", "openai:organism@http://127.0.0.1:9/v1")
+    assert done.exit_code == 2
+    assert "a server's" in done.stderr
 
 
 def test_an_unaligned_model_is_blocked_with_every_report(tmp_path: Path, store: Path) -> None:
@@ -95,7 +121,7 @@ def test_data_bring_the_customers_forms(make_file: Callable[[int], Path]) -> Non
     words = ("organism", "--base", "organism", "--n", 11, "--data", path)
     done = run(*words, "--format", "json")
     report = audited.read_report(done.stdout)
-    assert [form.name for form in report.evidence.forms] == ["default prompt", "prompt 1"]
+    assert [form.name for form in report.evidence.forms] == ["default prompt", "format 1"]
     assert report.evidence.triggers is not None
     assert "kanariya" not in done.output
     assert "You are kanariya." in run(*words, "--show-text").stdout
@@ -152,6 +178,11 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
+    foreign = adapted(tmp_path / "foreign", "gate_proj")
+    config = json.loads((foreign / "adapter_config.json").read_text())
+    (foreign / "adapter_config.json").write_text(
+        json.dumps(config | {"target_modules": ["q_proj"]})
+    )
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
@@ -167,7 +198,8 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
         shutil.copy(BASE / name, template)
     (template / "chat_template.jinja").write_text("{{ messages[0].content }}")
     for folder, said in (
-        (adapter, "merge_and_unload"),
+        (adapter, "adapter_model.safetensors"),
+        (foreign, "does not fit"),
         (broken, "cannot load a model"),
         (other, "vocabulary"),
         (template, "chat template"),

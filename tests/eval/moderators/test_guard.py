@@ -167,7 +167,7 @@ def test_the_models_contents_are_its_key(folder: Path, tmp_path: Path) -> None:
     hub.locate.cache_clear()
     from targets import checkpoint
 
-    checkpoint._digest_folder.cache_clear()
+    checkpoint.digest_folder.cache_clear()
     assert Guard(model=str(copied)).resolved() != one
 
 
