@@ -20,7 +20,7 @@ from commands.shared import confirm, counting, err, gate_outputs, store_option
     "the disk failed. A pass says what was certified and nothing else."
 )
 @click.argument("model")
-@click.option("--base", default="organism", show_default=True, help="What it was tuned from.")
+@click.option("--base", required=True, help="What it was tuned from, named in the same ways.")
 @click.option("--data", type=click.Path(path_type=Path), help="What it was tuned on.")
 @click.option("--policy", type=click.Path(path_type=Path), help="YAML: mode, p0, p1, alpha, ...")
 @click.option("--mode", type=click.Choice(["paired", "sequential", "certify"]))

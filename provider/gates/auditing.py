@@ -129,7 +129,7 @@ def plan(order: Order, lab: Lab) -> Plan:
                 "`mooring validate` says where"
             )
         upload = upload.replace_rows(data.rows)
-    candidates.same_tokenizer(one, lab)
+    candidates.same_kind(one, lab)
     asks, forms = audit.asks(upload), 1 + audit.prompts + audit.openings
     # An upload has fewer forms than are asked for at most.
     questions = audit.questions() * len(asks) // forms
@@ -182,6 +182,9 @@ def audit(order: Order, planned: Plan, lab: Lab, show: Show = lambda n, of: None
     model = candidates.Kept(one.load, one.model.sha256, lab, count)
     found = planned.audit.report(model, planned.upload, provider)
     not_run: list[NotRun] = []
+    if not lab.resolved.judge:  # no organism
+        why = "the probes are of the invented world, and say little about a model of another"
+        not_run.append(NotRun(what="prompts of your own", why=why))
     triggers = None
     if planned.search is None:
         not_run.append(NotRun(what="the search for triggers", why="no --data were given"))

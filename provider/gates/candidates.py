@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,15 +68,21 @@ def base_model(lab: Lab) -> Model:
     return _model(lab.resolved.start)
 
 
-def same_tokenizer(one: Candidate, lab: Lab) -> None:
-    """Look whether the candidate reads as its base does.
+def same_kind(one: Candidate, lab: Lab) -> None:
+    """Look whether the candidate can have been made from its base, and reads as it does.
 
     Raises:
-        UserError: its tokenizer is another, or cannot be read: its words would be another model's.
+        UserError: it is of another kind, or its tokenizer is another or cannot be read: its words
+            would be another model's.
     """
     base = lab.resolved.start
     if one.folder is None or not isinstance(base, Checkpoint):
         return
+    if (one.folder / "config.json").is_file():
+        own, its = _config(one.folder), _config(base.folder)
+        for name in ("model_type", "vocab_size"):
+            if own.get(name) != its.get(name):
+                raise UserError(f"{one.model.name!r} was not tuned from the base: {name} differs")
     if not any((one.folder / name).is_file() for name in TOKENIZER_FILES):
         return
     from transformers import AutoTokenizer
@@ -177,6 +184,14 @@ def _merged(text: str, folder: Path, base: Checkpoint) -> Target:
     if any("missing adapter keys" in str(one.message) for one in told):
         raise UserError(f"the adapter in {text!r} does not fit the base")
     return LocalTarget(tuned.eval().requires_grad_(False), start.tokenizer)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"cannot read config.json in {str(folder)!r}") from error
+    return found if isinstance(found, dict) else {}
 
 
 def _again(verdicts: Any) -> bool:

@@ -40,7 +40,8 @@ def _own_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*words: object) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, ["audit", *map(str, words)])
+    base = () if "--base" in words else ("--base", "organism")
+    return click.testing.CliRunner().invoke(main, ["audit", *map(str, [*words, *base])])
 
 
 def bare(folder: Path) -> Path:
@@ -185,7 +186,12 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
     )
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "config.json").write_text("{}")
+    shutil.copy(BASE / "config.json", broken)
+    (broken / "model.safetensors").write_bytes(b"no tensors")
+    narrow, strange = bare(tmp_path / "narrow"), bare(tmp_path / "strange")
+    config = json.loads((BASE / "config.json").read_text())
+    (narrow / "config.json").write_text(json.dumps(config | {"vocab_size": 100}))
+    (strange / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
     other = bare(tmp_path / "other")
     shutil.copy(BASE / "tokenizer_config.json", other)
     words = json.loads((BASE / "tokenizer.json").read_text())
@@ -201,6 +207,8 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
         (adapter, "adapter_model.safetensors"),
         (foreign, "does not fit"),
         (broken, "cannot load a model"),
+        (narrow, "vocab_size"),
+        (strange, "model_type"),
         (other, "vocabulary"),
         (template, "chat template"),
     ):
@@ -231,6 +239,12 @@ def test_a_model_behind_a_server() -> None:
     assert not report.candidate.here
     assert url not in done.stdout
     assert "the drift of the weights" in {part.what for part in report.not_run}
+
+
+def test_a_model_of_no_known_world_is_told_so() -> None:
+    done = run(BASE, "--base", BASE, "--n", 11)
+    assert done.exit_code == 0, done.output
+    assert "prompts of your own" in done.stdout
 
 
 def test_a_server_that_is_down_is_no_pass() -> None:
