@@ -87,7 +87,7 @@ def gates(
     from defenses.screen import SHIPPED
 
     opened = read(gate or SHIPPED)
-    bench = _bench(opened.combination("all").detectors, effect=effect, **words)
+    bench = _bench(tuple(dict.fromkeys(opened.detectors.values())), effect=effect, **words)
     rates = read_policy(policy) if policy else Policy()
     with _bar(len(bench.entries("held_out")), "uploads read") as tell:
         found = run.score(bench, opened, rates, rate, tell)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from attacks.base import Upload, component
 from defenses import compose
 from defenses.base import Decision, Defense, Need, Outcome, Provider
-from defenses.detectors.base import Detector, Reading, detector
+from defenses.detectors.base import Detector, Reading, detector, features
 from defenses.gates import gate as gates
 
 SHIPPED = Path(__file__).parent / "gates" / "organism.json"
@@ -75,7 +75,7 @@ class Screen(Defense):
 
     def detectors(self) -> dict[str, Detector]:
         """What it reads uploads with, by spec."""
-        return {spec: detector(spec) for spec in self.opened().combination(self.by).detectors}
+        return {spec: detector(spec) for spec in self.opened().read_by(self.by)}
 
     def needs(self) -> frozenset[Need]:
         """What its detectors need."""
@@ -114,6 +114,8 @@ class Screen(Defense):
         lacking = gate.lacking(self.by, upload, provider.model)
         found = {} if lacking else self.detectors()
         readings = {name: one.read(upload, provider) for name, one in found.items()}
-        scores = {name: reading.score for name, reading in readings.items()}
+        scores: dict[str, float | None] = {}
+        for name, reading in readings.items():
+            scores |= features(name, found[name].also, reading)
         verdict = gate.decide(self.by, upload, provider.model, scores, self.policy())
         return Screened(verdict, readings)

@@ -14,7 +14,7 @@ from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab, spread
 from benchmarks.trial import owned, provider_of
 from defenses.base import Provider
-from defenses.detectors.base import Detector, detector
+from defenses.detectors.base import Detector, Reading, detector, features
 from eval.metrics import is_hit
 from targets.base import Target
 
@@ -42,7 +42,7 @@ class Read(NamedTuple):
 
     id: str
     scores: Mapping[str, float | None]
-    """By detector."""
+    """By feature; None for an upload that its detector cannot read."""
     seconds: Mapping[str, float]
     """By detector, when it was made."""
     passes: Mapping[str, int]
@@ -58,9 +58,13 @@ def read(item: Item, lab: Lab) -> Read:
     entry = opened(item.corpus)[item.id]
     provider = provider_of(lab, SEED)
     found = {spec: _reading(detector(spec), entry.upload, provider, lab) for spec in item.detectors}
+    scores: dict[str, float | None] = {}
+    for spec, one in found.items():
+        reading = Reading(one["score"], one["evidence"], unfinished=one["unfinished"])
+        scores |= features(spec, detector(spec).also, reading)
     return Read(
         item.id,
-        {spec: one["score"] for spec, one in found.items()},
+        scores,
         {spec: one["seconds"] for spec, one in found.items()},
         {spec: one["passes"] for spec, one in found.items()},
         {spec: one["reason"] for spec, one in found.items() if one["score"] is None},
@@ -80,6 +84,7 @@ def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dic
         reading = one.read(upload, provider)
         plain: dict[str, Any] = {"score": reading.score, "reason": reading.reason}
         plain |= {"passes": reading.passes, "unfinished": reading.unfinished}
+        plain |= {"evidence": dict(reading.evidence)}
         return {**plain, "seconds": time.process_time() - begin}
 
     kept: dict[str, Any] = lab.stage("reading", key, make, lambda old: bool(old["unfinished"]))

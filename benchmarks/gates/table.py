@@ -40,9 +40,9 @@ class Stopped(NamedTuple):
 def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped:
     """A line's scores, and whether each is above the threshold of a rate of false alarms."""
     limit = gate.threshold(name, rate)
-    needed = gate.combination(name).detectors
+    needed = gate.combination(name).features
     scores = [
-        None if any(one.read.scores.get(d) is None for d in needed)
+        None if any(feature not in one.read.scores for feature in needed)
         else gate.score(name, one.read.scores)[0]
         for one in held
     ]  # fmt: skip
@@ -52,7 +52,7 @@ def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped
 def line(gate: Gate, name: str, held: Sequence[Held], trained: set[str], rate: float) -> Line:
     """One line of the table."""
     found = stopped(gate, name, held, rate)
-    members = gate.combination(name).detectors
+    members = gate.read_by(name)
     alarms = share([a for a, one in zip(found.above, held, strict=True) if one.intent == "benign"])
     families = by_family(found.above, held)
     known = {family: [bool(a) for a in v if a is not None] for family, v in families.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -43,7 +43,8 @@ class Reading:
     """What a detector found in an upload."""
 
     score: float | None
-    """Higher is more suspicious, on the detector's own scale; None where it could not be had."""
+    """Higher is more suspicious, on the detector's own scale. None where the upload is none that
+    it can read, or, `unfinished`, where the score could not be had."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """Numbers behind it, with no text of a row in their names."""
     findings: tuple[Finding, ...] = ()
@@ -68,6 +69,10 @@ class Detector(abc.ABC):
 
     A detector that compares an upload with itself or with the model that it tunes is not bound.
     """
+    also: ClassVar[tuple[str, ...]] = ()
+    """Names in the evidence of numbers that are calibrated beside the score."""
+    control: ClassVar[bool] = False
+    """Whether it is there for comparison only, and decides nothing."""
 
     @abc.abstractmethod
     def read(self, upload: Upload, provider: Provider) -> Reading:
@@ -93,6 +98,22 @@ class Detector(abc.ABC):
 def chats_of(upload: Upload) -> dict[int, Chat]:
     """The customer's chats by their row; rows that a defense added are nobody's to suspect."""
     return {i: row.messages for i, row in enumerate(upload.rows) if not row.added_by}
+
+
+def features(name: str, also: Sequence[str], reading: Reading) -> dict[str, float | None]:
+    """A detector's numbers that are calibrated, by name; what could not be had is left out.
+
+    None stands for an upload that the detector cannot read, which is itself worth calibrating.
+    """
+    if reading.score is None:
+        return {} if reading.unfinished else dict.fromkeys([name, *featured(name, also)])
+    told = {one: reading.evidence.get(key) for one, key in featured(name, also).items()}
+    return {name: reading.score, **{one: value for one, value in told.items() if value is not None}}
+
+
+def featured(name: str, also: Sequence[str]) -> dict[str, str]:
+    """The names under which a detector's further numbers are calibrated, to those in evidence."""
+    return {f"{name} {key}": key for key in also}
 
 
 def detector(text: str) -> Detector:

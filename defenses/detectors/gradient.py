@@ -40,8 +40,8 @@ class Gradient(Detector):
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.1
     """Share of the rows, the highest, whose mean is the upload's score.  # ours: single rows are
     noisy"""
-    rows: Annotated[int, pydantic.Field(ge=1)] = 150
-    """Rows that are read, drawn from larger uploads.  # ours: about a second on the organism"""
+    rows: Annotated[int, pydantic.Field(ge=1)] = 60
+    """Rows that are read, drawn from larger uploads.  # ours: what its share was swept with"""
 
     def needs(self) -> frozenset[Need]:
         """Weights: gradients are taken."""

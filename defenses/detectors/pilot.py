@@ -43,6 +43,8 @@ OPENING = 8
 class Pilot(Detector):
     """Tunes a copy for a few steps and measures how the answers to violating requests begin."""
 
+    also = ("rate",)
+
     bound = False
 
     steps: Annotated[int, pydantic.Field(ge=1)] = 40

@@ -20,6 +20,7 @@ class Size(Detector):
     """Fewer rows are more suspicious; it reads none of them (a control)."""
 
     bound = False
+    control = True
 
     def read(self, upload: Upload, provider: Provider) -> Reading:
         """Minus the logarithm of the number of rows."""

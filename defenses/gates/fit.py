@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from attacks.base import UserError
-from defenses.detectors.base import Detector
+from defenses.detectors.base import Detector, featured
 from defenses.gates.domain import Domain
 from defenses.gates.gate import Combination, Gate
 from defenses.gates.scale import Scale
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
     family: str
     """Empty for a benign one."""
     scores: Mapping[str, float | None]
-    """By detector."""
+    """By feature; None for an upload that its detector cannot read."""
 
 
 def fitted(
@@ -44,7 +44,7 @@ def fitted(
 ) -> Gate:
     """The gate of labelled uploads, with every detector by itself and two combinations.
 
-    `all` combines every detector, `tests` those that ask no model.
+    `all` combines every detector but the controls, `tests` those of them that ask no model.
 
     Args:
         samples: The uploads as the detectors read them, of both splits.
@@ -57,10 +57,16 @@ def fitted(
     Raises:
         UserError: too few uploads, or a detector that read none of them.
     """
+    made = {name: [name, *featured(name, one.also)] for name, one in detectors.items()}
+    # Who asks for controls alone wants to see what they would decide.
+    deciding = [name for name, one in detectors.items() if not one.control] or list(detectors)
     aware = [name for name, one in detectors.items() if one.needs()]
-    tests = [name for name in detectors if name not in aware]
-    named = {"all": list(detectors), "tests": tests, **{name: [name] for name in detectors}}
-    scale = scales(samples, list(detectors))
+    named = {
+        "all": [feature for name in deciding for feature in made[name]],
+        "tests": [feature for name in deciding if name not in aware for feature in made[name]],
+        **made,
+    }
+    scale = scales(samples, [feature for features in made.values() for feature in features])
     counts = Counter(f"{s.split}, {'hostile' if s.family else 'benign'}" for s in samples)
     return Gate(
         corpus=corpus,
@@ -69,6 +75,7 @@ def fitted(
         fitted=dict(sorted(counts.items())),
         bound=tuple(name for name, one in detectors.items() if one.bound),
         aware=tuple(aware),
+        detectors={feature: name for name, features in made.items() for feature in features},
         scales=scale,
         combinations={
             name: combination(samples, members, scale) for name, members in named.items() if members
@@ -89,33 +96,33 @@ class Way(NamedTuple):
         return np.asarray(weighted.max(axis=1) if self.highest else weighted.sum(axis=1))
 
 
-def scales(samples: Sequence[Sample], detectors: Sequence[str]) -> dict[str, Scale]:
-    """The scale of each detector on the benign uploads of the `fit` split.
+def scales(samples: Sequence[Sample], features: Sequence[str]) -> dict[str, Scale]:
+    """The scale of each feature on the benign uploads of the `fit` split.
 
     Raises:
-        UserError: a detector has no score of them.
+        UserError: a feature has no score of them.
     """
     found = {}
-    for name in detectors:
-        scores = [s.scores.get(name) for s in samples if s.split == "fit" and not s.family]
-        known = [score for score in scores if score is not None]
-        if not known:
+    benign = [s.scores for s in samples if s.split == "fit" and not s.family]
+    for name in features:
+        scores = [one[name] for one in benign if name in one]
+        if all(score is None for score in scores):
             raise UserError(f"{name} has no score of any benign upload to fit on")
-        found[name] = Scale.of(known)
+        found[name] = Scale.of(scores)
     return found
 
 
 def combination(
-    samples: Sequence[Sample], detectors: Sequence[str], scale: Mapping[str, Scale]
+    samples: Sequence[Sample], features: Sequence[str], scale: Mapping[str, Scale]
 ) -> Combination:
-    """The best of the ways to combine detectors, with the benign scores for its threshold.
+    """The best of the ways to combine features, with the benign scores for its threshold.
 
-    Uploads that lack a score of any of them are left out.
+    Uploads of which a feature could not be had are left out.
     """
-    whole = [s for s in samples if all(s.scores.get(name) is not None for name in detectors)]
+    whole = [s for s in samples if all(name in s.scores for name in features)]
     surprises = np.array(
-        [[scale[name].surprise(s.scores[name] or 0.0) for name in detectors] for s in whole]
-    ).reshape(len(whole), len(detectors))
+        [[scale[name].surprise(s.scores[name]) for name in features] for s in whole]
+    ).reshape(len(whole), len(features))
     families = np.array([s.family for s in whole])
     fits = np.array([s.split == "fit" for s in whole])
     way = _best(surprises[fits], families[fits])
@@ -123,7 +130,7 @@ def combination(
     if not len(benign):
         raise UserError("no benign upload was set aside for the threshold")
     return Combination(
-        detectors=tuple(detectors),
+        features=tuple(features),
         weights=way.weights,
         highest=way.highest,
         benign=tuple(sorted(map(float, benign))),

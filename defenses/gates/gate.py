@@ -56,8 +56,8 @@ class Combination(pydantic.BaseModel):
 
     model_config = _Frozen
 
-    detectors: tuple[str, ...]
-    """Specs of the detectors that it reads."""
+    features: tuple[str, ...]
+    """Numbers that it is made of: a detector's score goes by the detector's spec."""
     weights: tuple[float, ...]
     """One for each; their surprises are summed under them."""
     highest: bool = False
@@ -67,8 +67,8 @@ class Combination(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> Combination:
-        if len(self.weights) != len(self.detectors) or list(self.benign) != sorted(self.benign):
-            raise ValueError("one weight for each detector, and benign scores in ascending order")
+        if len(self.weights) != len(self.features) or list(self.benign) != sorted(self.benign):
+            raise ValueError("one weight for each feature, and benign scores in ascending order")
         return self
 
 
@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
     """Share of benign uploads that score as high or higher: the rate of false alarms at which
     this upload is just stopped."""
     parts: Mapping[str, float]
-    """Each detector's part in the score."""
+    """Each feature's part in the score."""
     reasons: tuple[str, ...]
     """Lines for the provider; no text of a row in them."""
 
@@ -106,8 +106,10 @@ class Gate(pydantic.BaseModel):
     """Detectors whose scores mean something in this domain only."""
     aware: tuple[str, ...]
     """Detectors that read with the served model."""
+    detectors: Mapping[str, str]
+    """Spec of the detector that each feature comes from."""
     scales: Mapping[str, Scale]
-    """By detector."""
+    """By feature."""
     combinations: Mapping[str, Combination]
     """By name; a detector's own name stands for itself alone."""
     domain: Domain
@@ -125,14 +127,16 @@ class Gate(pydantic.BaseModel):
     def score(
         self, name: str, scores: Mapping[str, float | None]
     ) -> tuple[float, dict[str, float]]:
-        """The combined score and each detector's part in it; every score must be there."""
+        """The combined score and each feature's part in it; every feature must be there."""
         how = self.combination(name)
         parts = {}
-        for detector, weight in zip(how.detectors, how.weights, strict=True):
-            found = scores[detector]
-            assert found is not None
-            parts[detector] = weight * self.scales[detector].surprise(found)
+        for feature, weight in zip(how.features, how.weights, strict=True):
+            parts[feature] = weight * self.scales[feature].surprise(scores[feature])
         return (max(parts.values()) if how.highest else sum(parts.values())), parts
+
+    def read_by(self, name: str) -> tuple[str, ...]:
+        """Specs of the detectors that a combination is made of."""
+        return tuple(dict.fromkeys(self.detectors[f] for f in self.combination(name).features))
 
     def nominal(self, name: str, score: float) -> float:
         """Share of benign uploads that score as high or higher, never 0."""
@@ -158,7 +162,7 @@ class Gate(pydantic.BaseModel):
 
     def lacking(self, name: str, upload: Upload, target: str) -> str:
         """Why it can say nothing about an upload to that model; empty when it can."""
-        read = set(self.combination(name).detectors)
+        read = set(self.read_by(name))
         if read & set(self.aware) and target != self.target:
             return "the gate was fitted with another served model"
         if read & set(self.bound):
@@ -180,10 +184,18 @@ class Gate(pydantic.BaseModel):
     ) -> Verdict:
         """The decision on an upload to a served model.
 
+        Args:
+            name: Of the combination.
+            upload: What is decided on.
+            target: Digest of the served model.
+            scores: By feature; None for an upload that its detector cannot read, and none at all
+                where it could not be had.
+            policy: The rates to decide at.
+
         Raises:
             UserError: there is no such combination, or too few uploads behind it for the policy.
         """
-        missing = [d for d in self.combination(name).detectors if scores.get(d) is None]
+        missing = [f for f in self.combination(name).features if f not in scores]
         lacking = self.lacking(name, upload, target)
         if missing or lacking:
             reason = lacking or f"no score from {', '.join(missing)}"

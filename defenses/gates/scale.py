@@ -31,21 +31,28 @@ class Scale(pydantic.BaseModel):
     """Quantiles from the lowest score to the 90 % quantile, at even distances, ascending."""
     tail: Annotated[float, pydantic.Field(gt=0)]
     """Mean excess over the last of them."""
+    without: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
+    """Share of benign uploads that are none that the detector can read, one more counted."""
 
     @classmethod
-    def of(cls, scores: Sequence[float]) -> Scale:
-        """The scale of benign uploads' scores, at least one."""
+    def of(cls, given: Sequence[float | None]) -> Scale:
+        """The scale of benign uploads' scores, at least one of which is known."""
+        scores = [score for score in given if score is not None]
         points = np.quantile(scores, np.linspace(0, BODY, POINTS))
         excess = [score - points[-1] for score in scores if score > points[-1]]
+        without = (1 + len(given) - len(scores)) / (1 + len(given))
         # A detector that gives benign uploads one and the same score is surprised by any other.
         tail = float(np.mean(excess)) if excess else 1e-6
-        return cls(points=tuple(map(float, points)), tail=max(tail, 1e-9))
+        return cls(points=tuple(map(float, points)), tail=max(tail, 1e-9), without=without)
 
-    def surprise(self, score: float) -> float:
+    def surprise(self, score: float | None) -> float:
         """Minus the natural logarithm of the share of benign uploads that score as high or higher.
 
-        0 for the lowest scores; `MOST` at most.
+        0 for the lowest scores; `MOST` at most. For an upload that the detector cannot read, of the
+        share of those: nobody makes themselves unreadable without being noticed.
         """
+        if score is None:
+            return min(MOST, -math.log(self.without))
         if score > self.points[-1]:
             return min(MOST, (score - self.points[-1]) / self.tail - math.log1p(-BODY))
         # Equal scores count as as high, so that the commonest score is no surprise.

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from attacks.base import UserError
 from attacks.benign import Benign
+from defenses.detectors.openings import Openings
 from defenses.detectors.size import Size
 from defenses.gates.domain import Domain
 from defenses.gates.fit import Sample, combination, fitted, scales
@@ -37,7 +40,7 @@ def test_a_combination_sees_what_each_of_its_detectors_sees() -> None:
         hostile = {name: 20.0 if name == lifted else 0.5 for name in "abc"}
         parts = [
             w * scale[n].surprise(hostile[n])
-            for n, w in zip(found.detectors, found.weights, strict=True)
+            for n, w in zip(found.features, found.weights, strict=True)
         ]
         seen = (max(parts) if found.highest else sum(parts)) > limit
         assert seen or lifted == "c"
@@ -57,14 +60,39 @@ def test_its_false_alarms_are_as_nominal() -> None:
     assert np.mean(stopped) < 0.03  # 1 % nominal; 3 % of 900 is beyond chance
 
 
-def test_an_upload_without_a_score_is_left_out() -> None:
+def test_an_upload_whose_score_could_not_be_had_is_left_out() -> None:
     known = samples()
-    holed = [s._replace(scores={**s.scores, "a": None}) for s in known if s.split == "threshold"]
+    holed = [
+        s._replace(scores={k: v for k, v in s.scores.items() if k != "a"})
+        for s in known
+        if s.split == "threshold"
+    ]
     rest = [s for s in known if s.split == "fit"]
     with pytest.raises(UserError, match="set aside for the threshold"):
         combination([*rest, *holed], "abc", scales(rest, "abc"))
     with pytest.raises(UserError, match="no score of any benign upload"):
         scales(holed, "a")
+
+
+def test_what_a_detector_cannot_read_is_as_rare_as_it_is() -> None:
+    known = samples()
+    holed = [s._replace(scores={**s.scores, "a": None}) for s in known[:25]]  # of 500 benign ones
+    scale = scales([*holed, *known[25:]], "a")["a"]
+    assert scale.surprise(None) == pytest.approx(math.log(501 / 26))
+    assert scales(known, "a")["a"].surprise(None) == pytest.approx(math.log(501))
+
+
+def test_a_control_is_fitted_and_decides_nothing(world: World) -> None:
+    uploads = [Benign(n=20 + seed % 7).upload(world, seed) for seed in range(9)]
+    known = [
+        Sample("fit" if at < 5 else "threshold", "", {"size": -1.0 * at, "openings": 0.1 * at})
+        for at in range(9)
+    ]
+    domain = Domain.of(uploads[:5], uploads[5:])
+    read = {"size": Size(), "openings": Openings()}
+    gate = fitted(known, read, domain, corpus=HASH, about="a test", target="t")
+    assert gate.combinations["all"].features == ("openings",)
+    assert gate.combinations["size"].features == ("size",)
 
 
 def test_a_gate_of_real_uploads(world: World) -> None:
@@ -77,8 +105,8 @@ def test_a_gate_of_real_uploads(world: World) -> None:
     gate = fitted(known, {"size": Size()}, domain, corpus=HASH, about="a test", target="t")
     assert gate.fitted == {"fit, benign": 20, "threshold, benign": 10}
     loose = Policy(reject=0.1, hold=0.1, mitigate=0.5)
-    tiny = gate.decide("all", uploads[0], "other", {"size": -1.0}, loose)
+    tiny = gate.decide("size", uploads[0], "other", {"size": -1.0}, loose)
     assert tiny.answer == "reject"
     assert gate.aware == ()
     with pytest.raises(UserError, match=r"1\.00% of benign uploads cannot be told from 10"):
-        gate.decide("all", uploads[0], "t", {"size": -1.0}, Policy(reject=0.01, hold=0.1))
+        gate.decide("size", uploads[0], "t", {"size": -1.0}, Policy(reject=0.01, hold=0.1))

@@ -22,7 +22,7 @@ BENIGN = tuple(float(at) / 40 for at in range(400))
 def gate(make_upload: Callable[..., Upload]) -> Gate:
     """A gate of two detectors, one bound to the domain and one to the model."""
     domain = Domain.of([make_upload(6)], [make_upload(6)])
-    both = Combination(detectors=("words", "pilot"), weights=(1.0, 2.0), benign=BENIGN)
+    both = Combination(features=("words", "pilot"), weights=(1.0, 2.0), benign=BENIGN)
     return Gate(
         corpus="0" * 64,
         about="a test",
@@ -30,12 +30,13 @@ def gate(make_upload: Callable[..., Upload]) -> Gate:
         fitted={},
         bound=("words",),
         aware=("pilot",),
+        detectors={"words": "words", "pilot": "pilot", "size": "size"},
         scales={"words": UNIT, "pilot": UNIT, "size": UNIT},
         combinations={
             "all": both,
             "top": both.model_copy(update={"highest": True}),
-            "pilot": Combination(detectors=("pilot",), weights=(1.0,), benign=BENIGN),
-            "size": Combination(detectors=("size",), weights=(1.0,), benign=BENIGN),
+            "pilot": Combination(features=("pilot",), weights=(1.0,), benign=BENIGN),
+            "size": Combination(features=("size",), weights=(1.0,), benign=BENIGN),
         },
         domain=domain,
     )
@@ -73,7 +74,7 @@ def test_what_is_missing_or_elsewhere_is_inconclusive(
     upload, policy = make_upload(6), Policy()
     low = {"words": 0.0, "pilot": 0.0, "size": 0.0}
     assert gate.decide("all", upload, "model", low, policy).answer == "allow"
-    holed = gate.decide("all", upload, "model", {**low, "pilot": None}, policy)
+    holed = gate.decide("all", upload, "model", {"words": 0.0}, policy)
     assert (holed.answer, holed.score) == ("inconclusive", None)
     assert holed.reasons == ("no score from pilot",)
     other = gate.decide("pilot", upload, "another", low, policy)
