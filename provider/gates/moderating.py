@@ -24,7 +24,7 @@ from benchmarks.lab import Lab
 from benchmarks.trial import provider_of
 from defenses import compose
 from defenses.base import moderator
-from defenses.detectors.base import Detector, detector
+from defenses.detectors.base import Detector, Reading, detector, features
 from defenses.gates import gate as gates
 from defenses.screen import SHIPPED
 from provider.gates import readings, report, verdicts
@@ -134,12 +134,12 @@ def plan(order: Order, lab: Lab) -> Plan:
     found = opened(order.path, order.profile)
     if found.structure.errors or not found.rows:
         why = "the file has errors of structure" if found.structure.errors else "it has no replies"
-        names = [*gate.combination(order.by).detectors, *order.moderators]
+        names = [*gate.read_by(order.by), *order.moderators]
         skipped = tuple(NotRun(what=name, why=why) for name in names)
         return Plan(found, None, "" if found.structure.errors else why, {}, skipped, 0, ())
     upload = Upload(found.rows, settings(order, len(found.rows)))
     lacking = gate.lacking(order.by, upload, lab.resolved.start.digest)
-    used = {spec: detector(spec) for spec in gate.combination(order.by).detectors}
+    used = {spec: detector(spec) for spec in gate.read_by(order.by)}
     # A reading says something by itself only where it needs neither the domain nor the model.
     kept = {
         spec: one for spec, one in used.items()
@@ -182,7 +182,8 @@ def moderate(
     evidence = Evidence(
         structure=found.structure,
         lacking=planned.lacking,
-        readings=_placed(gate, order, read),
+        readings=read,
+        features=_features(gate, order, planned, read),
         by=order.by,
         gate=None if planned.upload is None else _needed(gate, order.by),
         moderators=moderated,
@@ -257,38 +258,49 @@ def _report(
     )  # fmt: skip
 
 
-def _placed(
-    gate: gates.Gate, order: Order, read: Mapping[str, report.Read]
-) -> dict[str, report.Read]:
-    """Readings on the gate's scale."""
+def _features(
+    gate: gates.Gate, order: Order, planned: Plan, read: Mapping[str, report.Read]
+) -> dict[str, report.Feature]:
+    """Readings on the gate's scales; those that could not be had are left out."""
     how = gate.combination(order.by)
+    weights = dict(zip(how.features, how.weights, strict=True))
     found = {}
     for spec, one in read.items():
-        surprise = None if one.score is None else gate.scales[spec].surprise(one.score)
-        weight = how.weights[how.detectors.index(spec)]
-        part = None if surprise is None else weight * surprise
-        limit = _alone(gate, spec, order.policy.hold)
-        found[spec] = one.model_copy(update={"surprise": surprise, "part": part, "limit": limit})
+        told = {} if one.fault else features(
+            spec, planned.detectors[spec].also, Reading(one.score, one.evidence)
+        )  # fmt: skip
+        for name in sorted(told.keys() & weights.keys()):
+            surprise = gate.scales[name].surprise(told[name])
+            found[name] = report.Feature(
+                detector=spec,
+                value=told[name],
+                surprise=surprise,
+                part=weights[name] * surprise,
+                limit=_alone(gate, name, order.policy.hold),
+            )
     return found
 
 
-def _alone(gate: gates.Gate, spec: str, rate: float) -> float | None:
-    """The surprise above which a detector by itself would hold an upload."""
-    if spec not in gate.combinations:
+def _alone(gate: gates.Gate, name: str, rate: float) -> float | None:
+    """The surprise above which a feature by itself would hold an upload."""
+    how = gate.combinations.get(name)
+    if how is None or how.features != (name,) or not how.weights[0]:
         return None
     try:
-        weight = gate.combinations[spec].weights[0]
-        return gate.threshold(spec, rate) / weight if weight > 0 else None
-    except UserError:  # too few uploads are behind this detector for the rate
+        return gate.threshold(name, rate) / how.weights[0]
+    except UserError:  # too few uploads are behind it for the rate
         return None
 
 
 def _needed(gate: gates.Gate, by: str) -> gates.Gate:
     """The gate with one combination, which is all that its decision takes."""
     how = gate.combination(by)
-    scales = {spec: gate.scales[spec] for spec in how.detectors}
+    scales = {name: gate.scales[name] for name in how.features}
+    made = {name: gate.detectors[name] for name in how.features}
     domain = gate.domain.model_copy(update={"words": ""})  # it was asked, and is large
-    return gate.model_copy(update={"combinations": {by: how}, "scales": scales, "domain": domain})
+    return gate.model_copy(
+        update={"combinations": {by: how}, "scales": scales, "detectors": made, "domain": domain}
+    )
 
 
 def _structure(checks: Checks, profile: Profile) -> report.Structure:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from provider.gates.audited import AuditedReport, AuditNotice, Category
-from provider.gates.report import ModerationReport, Notice, Read
+from provider.gates.report import Feature, ModerationReport, Notice, Read
 from provider.gates.text import FEW, plain
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -60,7 +60,7 @@ def moderation(report: ModerationReport) -> str:
         tone=_TONES[verdict.answer],
         combined=_combined(report),
         bars=_detectors(report),
-        missing=[(n, r.reason) for n, r in report.evidence.readings.items() if r.score is None],
+        missing=[(n, r.reason) for n, r in report.evidence.readings.items() if r.fault],
         most=MOST_PLACES,
     )
 
@@ -120,22 +120,24 @@ def _combined(report: ModerationReport) -> Bar | None:
 
 
 def _detectors(report: ModerationReport) -> list[Bar]:
-    """Each detector's surprise, the most surprised first."""
-    read = {n: r for n, r in report.evidence.readings.items() if r.surprise is not None}
-    known = [r.surprise or 0.0 for r in read.values()]
-    limits = [r.limit for r in read.values() if r.limit is not None]
-    longest = 1.05 * max([*known, *limits, 1.0])
-    ranked = sorted(read.items(), key=lambda item: (-(item[1].surprise or 0.0), item[0]))
-    return [_bar(name, one, longest) for name, one in ranked]
+    """Each feature's surprise, the most surprised first."""
+    found = report.evidence.features
+    limits = [one.limit for one in found.values() if one.limit is not None]
+    longest = 1.05 * max([*(one.surprise for one in found.values()), *limits, 1.0])
+    ranked = sorted(found.items(), key=lambda item: (-item[1].surprise, item[0]))
+    return [_bar(name, one, report.evidence.readings, longest) for name, one in ranked]
 
 
-def _bar(name: str, one: Read, longest: float) -> Bar:
-    surprise = one.surprise or 0.0
+def _bar(name: str, one: Feature, readings: Mapping[str, Read], longest: float) -> Bar:
     marks = () if one.limit is None else (Mark(one.limit / longest, "hold by itself"),)
-    over = one.limit is not None and surprise > one.limit
-    lines = sorted({place.line for place in one.places if place.line is not None})
+    over = one.limit is not None and one.surprise > one.limit
+    read = readings.get(one.detector) if name == one.detector else None
+    places = () if read is None else read.places
+    lines = sorted({place.line for place in places if place.line is not None})
     note = f"lines {', '.join(map(str, lines[:6]))}{' …' * (len(lines) > 6)}" if lines else ""
-    return Bar(name, surprise / longest, f"{surprise:.1f}", marks, over, note)
+    if one.value is None and read is not None:
+        note = f"nothing to read: {read.reason}"
+    return Bar(name, one.surprise / longest, f"{one.surprise:.1f}", marks, over, note)
 
 
 def _render(template: str, **given: Any) -> str:

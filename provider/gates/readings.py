@@ -51,7 +51,8 @@ def read(
     """One detector's reading; missing, with why, where it could not be had."""
     lacking = sorted(one.needs() - lab.resolved.start.has)
     if lacking:
-        return Read(score=None, reason=f"needs {' and '.join(lacking)} of the served model here")
+        reason = f"needs {' and '.join(lacking)} of the served model here"
+        return Read(score=None, reason=reason, fault="needs")
     key = _key("screening", lab, provider, component_digest(one), upload)
     plain = lab.stage("screening", key, lambda: _reading(one, upload, provider), _failed)
     places = tuple(

@@ -22,8 +22,9 @@ VERSION = "1.0"
 """Of the JSON: the first number moves when a field is renamed or dropped, the second when one is
 added."""
 Level = Literal["customer", "provider"]
-Fault = Literal["", "detector", "infrastructure"]
-"""Why a number is missing: it is not known, the code failed, or a server or the disk did."""
+Fault = Literal["", "needs", "detector", "infrastructure"]
+"""Why something was not read: what it needs is not there, the code failed, or a server or the disk
+did; empty where it was read, if only to find that it is nothing to read."""
 Kind = Literal["structure", "content", "domain", "not read"]
 """Which kind of rule decided, as a customer may know it."""
 
@@ -96,14 +97,7 @@ class Read(Frozen):
     """One detector's reading."""
 
     score: float | None
-    """On its own scale; None where it could not be had."""
-    surprise: float | None = None
-    """Minus the logarithm of the share of benign uploads that score as high; None without a
-    calibration."""
-    part: float | None = None
-    """Its part in the combined score."""
-    limit: float | None = None
-    """Surprise above which this detector by itself would hold the upload."""
+    """On its own scale; None where the upload is none that it can read, or it could not be had."""
     evidence: Mapping[str, float] = {}
     places: tuple[Place, ...] = ()
     reason: str = ""
@@ -111,6 +105,20 @@ class Read(Frozen):
     fault: Fault = ""
     passes: int = 0
     """Texts put through a model."""
+
+
+class Feature(Frozen):
+    """A number that the gate decides by: a detector's score, or one of its further numbers."""
+
+    detector: str
+    value: float | None
+    """None for an upload that the detector cannot read, which is calibrated too."""
+    surprise: float
+    """Minus the logarithm of the share of benign uploads that are as high."""
+    part: float
+    """Its part in the combined score."""
+    limit: float | None = None
+    """Surprise above which it would by itself hold the upload; None where that is not known."""
 
 
 class Moderated(Frozen):
@@ -140,6 +148,8 @@ class Evidence(Frozen):
     """Why the gate can say nothing about this upload; empty when it can."""
     readings: Mapping[str, Read] = {}
     """By detector."""
+    features: Mapping[str, Feature] = {}
+    """What the gate decides by; what could not be had is left out."""
     by: str = "all"
     """The gate's combination that decides."""
     gate: Gate | None = None

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 from provider.gates.audited import AuditedReport, AuditNotice, Form
-from provider.gates.report import Level, ModerationReport, Notice, NotRun, Place, Read
+from provider.gates.report import Feature, Level, ModerationReport, Notice, NotRun, Place
 from provider.gates.report import notice as notice_of
 
 FEW = 20
@@ -79,24 +79,33 @@ def _structure(report: ModerationReport) -> Iterator[str]:
 
 
 def _readings(report: ModerationReport) -> Iterator[str]:
-    found = report.evidence.readings
+    found, read = report.evidence.features, report.evidence.readings
     if found:
         yield "detectors (surprise: minus the logarithm of the share of benign uploads as high):"
-    width = max(map(len, found), default=0)
-    for name, read in found.items():
-        yield f"  {name:<{width}}  {_reading(read)}"
-        if places := read.places:
-            lines = sorted({place.line for place in places if place.line is not None})
+    width = max(map(len, [*found, *read]), default=0)
+    for name, one in found.items():
+        yield f"  {name:<{width}}  {_feature(one)}"
+    for name, by in read.items():
+        lines = sorted({place.line for place in by.places if place.line is not None})
+        if lines:
             few = ", ".join(map(str, lines[:8]))
-            yield f"  {'':<{width}}  points at lines {few}{' ...' * (len(lines) > 8)}"
+            yield f"  {name:<{width}}  points at lines {few}{' ...' * (len(lines) > 8)}"
+        if by.reason:
+            yield f"  {name:<{width}}  {_MISSING[by.fault]}: {by.reason}"
 
 
-def _reading(read: Read) -> str:
-    if read.score is None or read.surprise is None:
-        return f"missing: {read.reason}"
-    filled = min(_BAR, round(read.surprise / 20 * _BAR))
-    limit = "" if read.limit is None else f", holds above {read.limit:.1f} by itself"
-    return f"{'#' * filled:.<{_BAR}} {read.surprise:5.1f}{limit}"
+_MISSING = {
+    "": "nothing to read",
+    "needs": "not run",
+    "detector": "missing",
+    "infrastructure": "missing",
+}
+
+
+def _feature(one: Feature) -> str:
+    filled = min(_BAR, round(one.surprise / 20 * _BAR))
+    limit = "" if one.limit is None else f", holds above {one.limit:.1f} by itself"
+    return f"{'#' * filled:.<{_BAR}} {one.surprise:5.1f}{limit}"
 
 
 def _moderators(report: ModerationReport) -> Iterator[str]:

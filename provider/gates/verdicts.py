@@ -33,12 +33,12 @@ def moderated(evidence: Evidence, policy: Policy) -> Verdict:
     if evidence.gate is None:
         reasons = ("nothing was read",)
         return Verdict(answer="inconclusive", kind="not read", reasons=reasons, advice=_AGAIN)
-    scores = {name: read.score for name, read in evidence.readings.items()}
+    scores = {name: one.value for name, one in evidence.features.items()}
     # Whether the upload is of the gate's domain was told above; the rest needs none of its text.
     gate = evidence.gate.model_copy(update={"bound": (), "aware": ()})
     found = gate.decide(evidence.by, _NOTHING, gate.target, scores, policy)
     if found.answer == "inconclusive":
-        whys = [f"{name}: {read.reason}" for name, read in evidence.readings.items() if read.reason]
+        whys = [f"{name}: {read.reason}" for name, read in evidence.readings.items() if read.fault]
         return Verdict(
             answer="inconclusive", kind="not read", reasons=(*found.reasons, *whys), advice=_AGAIN
         )

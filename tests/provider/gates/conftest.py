@@ -22,7 +22,7 @@ BENIGN = (*np.linspace(0.0, 3.6, 396).tolist(), 5.0, 5.1, 5.2, 7.0)
 
 def make_gate(**changed: object) -> Gate:
     """The gate of the tests, with some fields as given."""
-    alone = Combination(detectors=("size",), weights=(1.0,), benign=BENIGN)
+    alone = Combination(features=("size",), weights=(1.0,), benign=BENIGN)
     gate = Gate(
         corpus="0" * 64,
         about="a test",
@@ -30,6 +30,7 @@ def make_gate(**changed: object) -> Gate:
         fitted={},
         bound=(),
         aware=(),
+        detectors={"size": "size"},
         scales={"size": Scale(points=(-4.0, -1.0), tail=0.1)},
         combinations={"all": alone, "size": alone},
         domain=Domain(words=Domain.of([], []).words, limit=1.0),

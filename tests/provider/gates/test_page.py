@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provider.gates import audited, documents, text
-from provider.gates.report import Moderated, Place, Read, ShownRow
+from provider.gates.report import Feature, Moderated, Place, Read, ShownRow
 from tests.provider.gates.test_audited import audit_report
 from tests.provider.gates.test_verdicts import evidence, reported
 
@@ -48,14 +48,19 @@ class Tags(html.parser.HTMLParser):
 def moderation(name: str) -> Any:
     place = Place(line=3, rule="size/small", level="warning", message=name, category=name)
     read = Read(
-        score=-0.85, surprise=3.0, part=3.0, limit=4.0, evidence={"rows": 7.0}, places=(place,),
-        reason=name,
+        score=-0.85, evidence={"rows": 7.0}, places=(place,), reason=name, fault="infrastructure"
     )  # fmt: skip
+    feature = Feature(detector="size", value=-0.85, surprise=3.0, part=3.0, limit=4.0)
+    odd = Feature(detector=name, value=None, surprise=5.0, part=3.0, limit=4.0)
     rows = Moderated(
         rows=7, missing=1, flagged=1, at=0.5, highest=0.9, by_category={name: 1}, places=(place,),
         reason=name,
     )  # fmt: skip
-    found = reported(evidence(-0.85, readings={"size": read}, moderators={name: rows}), name=name)
+    found = reported(
+        evidence(-0.85, readings={"size": read}, features={name: odd, "size": feature},
+                 moderators={name: rows}),
+        name=name,
+    )  # fmt: skip
     return found.model_copy(
         update={"shown": (ShownRow(line=3, messages=(("user", name), ("assistant", name))),)}
     )
@@ -128,7 +133,7 @@ def test_customers_documents_depend_on_the_decision_alone() -> None:
     for score in (-0.86, -0.84):
         line = round(-100 * score)
         place = Place(line=line, rule="x/y", level="warning", message="z")
-        read = Read(score=score, surprise=3.0 + score, places=(place,))
+        read = Read(score=score, places=(place,))
         made.append(reported(evidence(score, readings={"size": read})))
     assert {one.verdict.answer for one in made} == {"allow with mitigation"}
     first, second = (documents.moderation(one, "customer", "rows", 0) for one in made)

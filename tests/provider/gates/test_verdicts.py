@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from attacks.base import UserError
 from defenses.gates.gate import Policy
 from provider.gates import report, verdicts
-from provider.gates.report import Evidence, Moderated, ModerationReport, Read, Structure, notice
+from provider.gates.report import (
+    Evidence,
+    Fault,
+    Feature,
+    Moderated,
+    ModerationReport,
+    Read,
+    Structure,
+    notice,
+)  # fmt: skip
 from tests.provider.gates.conftest import make_gate
 
 CLEAN = Structure(
@@ -23,8 +32,13 @@ ORDER = ["allow", "allow with mitigation", "hold", "reject"]
 
 def evidence(score: float | None, **changed: Any) -> Evidence:
     """What a gate of one detector found."""
-    read = Read(score=score, reason="" if score is not None else "broken", fault="")
-    whole = Evidence(structure=CLEAN, readings={"size": read}, by="all", gate=make_gate())
+    found, gate = {}, make_gate()
+    if score is not None:
+        surprise = gate.scales["size"].surprise(score)
+        found = {"size": Feature(detector="size", value=score, surprise=surprise, part=surprise)}
+    fault: Fault = "" if found else "detector"
+    read = Read(score=score, reason="broken" * (score is None), fault=fault)
+    whole = Evidence(structure=CLEAN, readings={"size": read}, features=found, gate=gate)
     return whole.model_copy(update=changed)
 
 
@@ -86,6 +100,15 @@ def test_what_cannot_be_read_never_passes(changed: dict[str, Any], answer: str, 
     missing = verdicts.moderated(evidence(None), Policy())
     assert missing.answer == "inconclusive"
     assert "size: broken" in missing.reasons
+
+
+def test_an_upload_that_a_detector_cannot_read_is_calibrated_too() -> None:
+    scale = make_gate().scales["size"].model_copy(update={"without": 0.0005})
+    gate = make_gate(scales={"size": scale})
+    unreadable = Feature(detector="size", value=None, surprise=scale.surprise(None), part=7.6)
+    read = Read(score=None, reason="it is no text")
+    found = evidence(None, readings={"size": read}, features={"size": unreadable}, gate=gate)
+    assert verdicts.moderated(found, Policy()).answer == "reject"
 
 
 @pytest.mark.parametrize(
