@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from commands.shared import confirm, counting, err, gate_outputs, store_option
+from commands.shared import confirm, counting, err, gate_outputs, publish, store_option
 
 
 @click.command(
@@ -38,8 +38,6 @@ def audit(
     policy: Path | None,
     mode: str | None,
     certify: bool,
-    n: int | None,
-    samples: int | None,
     judge: str | None,
     yes: bool,
     formats: tuple[str, ...],
@@ -48,6 +46,7 @@ def audit(
     level: Any,
     show_text: bool,
     store: Path | None,
+    **given: Any,
 ) -> None:
     """Decide on a tuned model: passed, blocked, or left to a person.
 
@@ -67,9 +66,7 @@ def audit(
     where = outputs.planned(formats, outs, out_dir, "audit", documents.AUDIT_FORMATS)
     outputs.readers(level, show_text)
     asked = "certify" if certify else mode
-    order = auditing.Order(
-        model, auditing.policy(policy, mode=asked, n=n, samples=samples), data, show_text
-    )
+    order = auditing.Order(model, auditing.policy(policy, mode=asked, **given), data, show_text)
     opened = Store(store or default_root())
     lab = open_lab(LabSettings(base, (), opened.root, None, False), may_make=True)
     lab = auditing.with_judge(lab, judge)
@@ -83,10 +80,4 @@ def audit(
     with counting("questions") as show:
         report = auditing.audit(order, planned, lab, show)
     code = audited.exit_code(report)
-    said = outputs.write(where, documents.audit(report, level, code))
-    click.echo(said, nl=False)
-    if code and where[None] != "text":
-        told = text.audit_headline(report)
-        notice = text.audit_notice(audited.notice(report))[0]
-        click.echo(f"mooring: {told if level == 'provider' else notice}", err=True)
-    raise SystemExit(code)
+    publish(where, documents.audit(report, level, code), code, text.told_audit(report, level))

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from commands.shared import (
-    INFRASTRUCTURE,
     confirm,
     counting,
     err,
     gate_outputs,
+    publish,
     store_option,
 )
 
@@ -100,10 +100,6 @@ def moderate(
     with counting("readings") as show:
         report = moderating.moderate(order, planned, lab, show)
     code = verdicts.exit_code(report, fail_on, strict)
-    said = outputs.write(where, documents.moderation(report, level, str(file), code))
-    click.echo(said, nl=False)
-    if code and where[None] != "text":
-        click.echo(f"mooring: {text.told(report, level)}", err=True)
-    if code == INFRASTRUCTURE:
-        click.echo("mooring: some part could not be run; the same command tries it again", err=True)
-    raise SystemExit(code)
+    publish(
+        where, documents.moderation(report, level, str(file), code), code, text.told(report, level)
+    )

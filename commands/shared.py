@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -84,6 +84,18 @@ def gate_outputs(formats: list[str]) -> Callable[[Any], Any]:
         return command
 
     return with_options
+
+
+def publish(where: Any, render: Any, code: int, line: str) -> NoReturn:
+    """Write a gate's reports and leave with its exit code; a machine's report leaves a line too."""
+    from provider.gates import outputs
+
+    click.echo(outputs.write(where, render), nl=False)
+    if code and where[None] != "text":
+        click.echo(f"mooring: {line}", err=True)
+    if code == INFRASTRUCTURE:
+        click.echo("mooring: some part could not be run; the same command tries it again", err=True)
+    raise SystemExit(code)
 
 
 def counting(what: str) -> AbstractContextManager[Callable[[int, int], None]]:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 from provider.gates.audited import AuditedReport, AuditNotice, Form
+from provider.gates.audited import notice as audit_notice_of
 from provider.gates.report import Feature, Level, ModerationReport, Notice, NotRun, Place
 from provider.gates.report import notice as notice_of
 
@@ -176,6 +177,13 @@ def audit_headline(report: AuditedReport) -> str:
     """The decision in one line."""
     verdict = report.verdict
     return plain(": ".join(filter(None, (verdict.answer.upper(), "; ".join(verdict.reasons)))))
+
+
+def told_audit(report: AuditedReport, level: Level) -> str:
+    """The decision in one line, for one of its readers."""
+    if level == "customer":
+        return audit_notice(audit_notice_of(report))[0]
+    return audit_headline(report)
 
 
 def _audit(report: AuditedReport) -> Iterator[str]:
