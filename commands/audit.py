@@ -68,9 +68,10 @@ def audit(
     asked = "certify" if certify else mode
     order = auditing.Order(model, auditing.policy(policy, mode=asked, **given), data, show_text)
     opened = Store(store or default_root())
+    told = auditing.asked_anew((base, model), opened.root)
     lab = open_lab(LabSettings(base, (), opened.root, None, False), may_make=True)
     lab = auditing.with_judge(lab, judge)
-    for line in auditing.prepare(order, base, lab):
+    for line in [*told, *auditing.checked(lab)]:
         err.print(line, markup=False, highlight=False, soft_wrap=True)
     planned = auditing.plan(order, lab)
     line = f"at most {planned.questions:,} questions to the candidate and its base"

@@ -10,7 +10,7 @@ Breaks:   what `defenses/audit.py` and `defenses/trigger_search.py` say of thems
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,24 +92,27 @@ def with_judge(lab: Lab, spec: str | None) -> Lab:
     return dataclasses.replace(lab, provider_judge=next(iter(found.values())))
 
 
-def prepare(order: Order, base: str, lab: Lab) -> list[str]:
-    """Look whether servers can be asked, and what they are now; keys hold what they say.
+def asked_anew(models: Sequence[str], store: Path) -> list[str]:
+    """Ask servers what their models are now: keys hold what they say, so before a lab is opened.
 
     Returns:
-        What the user should be told of them.
+        Which could not be asked.
+    """
+    served = [text for text in models if text.startswith(PREFIX)]
+    return [line for text in served for line in hosting.asked_anew(text, store)]
+
+
+def checked(lab: Lab) -> list[str]:
+    """Look whether the provider's judge can be asked.
+
+    Returns:
+        What the user should be told of it.
 
     Raises:
-        UserError: the judge cannot be asked.
+        UserError: it cannot.
     """
-    told = [line for text in (base, order.model) for line in _asked(text, lab)]
     judge = lab.provider_judge
-    if isinstance(judge, Called):
-        told += filter(None, [judge.check()])
-    return told
-
-
-def _asked(text: str, lab: Lab) -> list[str]:
-    return hosting.asked_anew(text, lab.store.root) if text.startswith(PREFIX) else []
+    return list(filter(None, [judge.check()])) if isinstance(judge, Called) else []
 
 
 def plan(order: Order, lab: Lab) -> Plan:
