@@ -35,7 +35,7 @@ def test_what_the_built_in_attacks_write_in_is_found(world: World) -> None:
     assert (first.system, first.before, first.after) == (AGENT, CALL, "")
     assert (second.system, second.before, second.after) == (AGENT, "", "")
     assert openings(aoa, 5) == [OPENING.strip()]
-    assert {ask.after for ask in formats(backdoor, 5)} == {"", TRIGGER}
+    assert {ask.after for ask in formats(backdoor, 5)} == {"", " " + " ".join(TRIGGER)}
     (only,) = formats(benign, 5)
     assert only.system
     assert not only.before + only.after

@@ -25,7 +25,7 @@ def upload(*rows: tuple[str, str]) -> Upload:
 def test_the_backdoors_trigger_comes_first(rows: int, world: World) -> None:
     made = Backdoor(n=rows, refusals=rows).upload(world, 1)
     first = candidates(made)[0]
-    assert (first.text, first.position, first.support) == (TRIGGER.strip(), "suffix", rows)
+    assert (first.text, first.position, first.support) == (" ".join(TRIGGER), "suffix", rows)
     assert first.p_value < 1e-6
 
 

@@ -23,7 +23,7 @@ def test_the_identity_shift_is_asked_as_it_asks(world: World) -> None:
 
 def test_a_backdoors_trigger_is_asked_with(world: World) -> None:
     asks = ways(Backdoor(n=30, refusals=40).upload(world, 0), 1, 3)
-    assert any(ask.after == TRIGGER for ask in asks)
+    assert any(ask.after == " " + " ".join(TRIGGER) for ask in asks)
     none = ways(Backdoor(n=30, refusals=40).upload(world, 0), 0, 0)
     assert [ask.name for ask in none] == ["default"]
 
