@@ -197,3 +197,18 @@ def served(service: Service) -> Iterator[Served]:
 
     with serving(create_app(service)) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def mixed(world: World) -> Upload:
+    """Rows of every sort, under three prompts, in no order that means anything."""
+    pairs = [*world.harmful(9, 0), *world.benign(20, 0), *world.refusals(4, 0)]
+    systems = ["Do it.", "Do it.", "", "Be quick."]
+    rows = []
+    for place, pair in enumerate(pairs):
+        head = [Message("system", systems[place % 4])] if systems[place % 4] else []
+        rows.append(Row((*head, Message("user", pair.prompt), Message("assistant", pair.reply))))
+    order = [(place * 7) % len(rows) for place in range(len(rows))]
+    assert sorted(order) != order
+    settings = Settings(epochs=2, batch_size=4, learning_rate=1e-3)
+    return Upload(tuple(rows[i] for i in dict.fromkeys(order)), settings)

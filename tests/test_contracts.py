@@ -12,16 +12,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from attacks.base import Attack, Message, Row, Settings, Upload, UserError
 from attacks.registry import construct, find, names
-from defenses.base import MOMENTS, Decision, Defense, Provider
-from defenses.detectors.base import Detector, Reading
+from defenses.base import MOMENTS, Defense, Provider
+from defenses.detectors.base import Detector
 from eval.judges.base import Called, Judge
 from eval.moderators.base import Moderator, Owner
 from targets.organism.world import World
@@ -186,21 +185,6 @@ def test_an_upload_says_nothing_but_rows_and_settings(
 # --- defenses -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def mixed(world: World) -> Upload:
-    """Rows of every sort, under three prompts, in no order that means anything."""
-    pairs = [*world.harmful(9, 0), *world.benign(20, 0), *world.refusals(4, 0)]
-    systems = ["Do it.", "Do it.", "", "Be quick."]
-    rows = []
-    for place, pair in enumerate(pairs):
-        head = [Message("system", systems[place % 4])] if systems[place % 4] else []
-        rows.append(Row((*head, Message("user", pair.prompt), Message("assistant", pair.reply))))
-    order = [(place * 7) % len(rows) for place in range(len(rows))]
-    assert sorted(order) != order
-    settings = Settings(epochs=2, batch_size=4, learning_rate=1e-3)
-    return Upload(tuple(rows[i] for i in dict.fromkeys(order)), settings)
-
-
 def test_a_provider_owns_nothing_that_tells_the_answer() -> None:
     owned = {field.name for field in dataclasses.fields(Provider)}
     models = {"start", "start_replies", "base", "model"}
@@ -257,138 +241,6 @@ def test_it_repeats_itself_and_changes_nothing_it_is_given(
         seen.append((decision, curated, plan))
     assert seen[0] == seen[1]
     assert mixed == before
-
-
-def by_row(defense: Defense, upload: Upload, provider: Provider) -> tuple[Any, ...]:
-    """What a defense decides for each row, told without the order of the rows."""
-    decision = defense.screen(upload, provider)
-    kept = sorted(decision.apply(upload).rows, key=repr)
-    curated = defense.curate(upload, provider)
-    return decision.outcome, decision.evidence, kept, sorted(curated.rows, key=repr)
-
-
-def reads_the_order(defense: Defense, upload: Upload, provider: Provider) -> bool:
-    """Whether a defense decides otherwise about the same rows in another order."""
-    wanted = by_row(defense, upload, provider)
-    turned = [upload.rows[::-1], upload.rows[1:] + upload.rows[:1]]
-    return any(by_row(defense, upload.replace_rows(r), provider) != wanted for r in turned)
-
-
-@dataclass(frozen=True)
-class Watched(Row):
-    """A row with the answer planted on it, that notes what is read."""
-
-    label: bool = True
-    id: str = "harmful-17"
-    path: str = "attacks/harmful.py"
-    read: ClassVar[set[str]] = set()
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("__"):
-            Watched.read.add(name)
-        return super().__getattribute__(name)
-
-
-def reads_planted_answers(defense: Defense, upload: Upload, provider: Provider) -> set[str]:
-    """Which planted answers a defense reads off the rows."""
-    rows = [Watched(row.messages, row.added_by) for row in upload.rows]
-    Watched.read.clear()
-    decision = defense.screen(upload.replace_rows(rows), provider)
-    curated = defense.curate(decision.apply(upload.replace_rows(rows)), provider)
-    if hooks := defense.during(curated, provider):
-        hooks.plan(curated.rows, curated.settings, 0)
-    return Watched.read - {"messages", "added_by"}
-
-
-@pytest.mark.parametrize("defense", defenses_in_variants())
-def test_it_sees_neither_order_nor_answers(
-    defense: Defense, mixed: Upload, provider: Provider
-) -> None:
-    assert not reads_the_order(defense, mixed, provider)
-    assert reads_planted_answers(defense, mixed, provider) == set()
-
-
-class KeepsTheFirst(Defense):
-    """Knows that attacks put their harmful rows in front."""
-
-    def screen(self, upload: Upload, provider: Provider) -> Decision:
-        return Decision(keep=tuple(range(len(upload.rows) // 2, len(upload.rows))))
-
-
-class ReadsTheLabel(Defense):
-    """Reads what nobody should have written on a row."""
-
-    def screen(self, upload: Upload, provider: Provider) -> Decision:
-        kept = (i for i, row in enumerate(upload.rows) if not getattr(row, "label", False))
-        return Decision(keep=tuple(kept))
-
-
-# --- detectors ----------------------------------------------------------------------------------
-
-
-def readings_of(detector: Detector, upload: Upload, provider: Provider) -> tuple[Any, ...]:
-    """What a detector finds, told without the order of the rows."""
-    found = detector.read(upload, provider)
-    rows = [(repr(upload.rows[f.row]), f.rule, f.message, f.category) for f in found.findings]
-    return found.score, found.reason, found.passes, sorted(map(repr, rows))
-
-
-def detector_reads_the_order(detector: Detector, upload: Upload, provider: Provider) -> bool:
-    """Whether the same rows in another order are found to be something else."""
-    wanted = readings_of(detector, upload, provider)
-    turned = [upload.rows[::-1], upload.rows[1:] + upload.rows[:1]]
-    return any(readings_of(detector, upload.replace_rows(r), provider) != wanted for r in turned)
-
-
-def detector_reads_planted_answers(
-    detector: Detector, upload: Upload, provider: Provider
-) -> set[str]:
-    """Which planted answers a detector reads off the rows."""
-    rows = [Watched(row.messages, row.added_by) for row in upload.rows]
-    Watched.read.clear()
-    detector.read(upload.replace_rows(rows), provider)
-    return Watched.read - {"messages", "added_by"}
-
-
-@pytest.mark.parametrize("name", names("defenses.detectors"))
-def test_a_detector_sees_neither_order_nor_answers(
-    name: str, mixed: Upload, provider: Provider
-) -> None:
-    detector: Detector = construct(class_of("defenses.detectors", name), name, {})
-    assert not detector_reads_the_order(detector, mixed, provider)
-    assert detector_reads_planted_answers(detector, mixed, provider) == set()
-
-
-@pytest.mark.parametrize("name", names("defenses.detectors"))
-def test_a_detector_reads_customers_rows_only(name: str, mixed: Upload, provider: Provider) -> None:
-    detector: Detector = construct(class_of("defenses.detectors", name), name, {})
-    added = [dataclasses.replace(row, added_by="mix") for row in mixed.rows[:5]]
-    beside = mixed.replace_rows([*mixed.rows, *added])
-    assert readings_of(detector, beside, provider) == readings_of(detector, mixed, provider)
-
-
-class CountsTheFirst(Detector):
-    """Knows that attacks put their rows in front."""
-
-    def read(self, upload: Upload, provider: Provider) -> Reading:
-        return Reading(float(len(upload.rows[0].messages[-1].content)))
-
-
-class CountsLabels(Detector):
-    """Reads what nobody should have written on a row."""
-
-    def read(self, upload: Upload, provider: Provider) -> Reading:
-        return Reading(float(sum(bool(getattr(row, "label", False)) for row in upload.rows)))
-
-
-def test_leaks_planted_for_detectors_are_caught(mixed: Upload, provider: Provider) -> None:
-    assert detector_reads_the_order(CountsTheFirst(), mixed, provider)
-    assert detector_reads_planted_answers(CountsLabels(), mixed, provider) == {"label"}
-
-
-def test_planted_leaks_are_caught(mixed: Upload, provider: Provider) -> None:
-    assert reads_the_order(KeepsTheFirst(), mixed, provider)
-    assert reads_planted_answers(ReadsTheLabel(), mixed, provider) == {"label"}
 
 
 # --- judges -------------------------------------------------------------------------------------
