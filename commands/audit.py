@@ -63,7 +63,8 @@ def audit(
 
     if certify and mode not in (None, "certify"):
         raise UserError(f"--certify is --mode certify, and not {mode}")
-    where = outputs.planned(formats, outs, out_dir, "audit", documents.AUDIT_FORMATS)
+    read = (data, policy)
+    where = outputs.planned(formats, outs, out_dir, "audit", documents.AUDIT_FORMATS, read)
     outputs.readers(level, show_text)
     asked = "certify" if certify else mode
     order = auditing.Order(model, auditing.policy(policy, mode=asked, **given), data, show_text)

@@ -144,7 +144,9 @@ def _bench(
     from benchmarks.gates.opening import Where
     from benchmarks.gates.run import Bench
     from benchmarks.store import Store, default_root
+    from defenses.gates.gate import check_names
 
+    check_names(detectors)
     if corpus is not None and effect:
         raise UserError("--effect asks in the organism's world; leave it out with --corpus")
     where = Where(str(corpus) if corpus else "", world, corpus_seed, size)

@@ -80,7 +80,8 @@ def moderate(
     from defenses.gates.gate import Policy, read_policy
     from provider.gates import documents, moderating, outputs, text, verdicts
 
-    where = outputs.planned(formats, outs, out_dir, "moderation", documents.FORMATS)
+    read = (file, policy, given["gate"])
+    where = outputs.planned(formats, outs, out_dir, "moderation", documents.FORMATS, read)
     outputs.readers(level, show_text)
     lab = open_lab(
         LabSettings(target, (), Store(store or default_root()).root, None, False), may_make=True

@@ -56,12 +56,18 @@ class LocalTarget(Target):
                 "torch, or set CUDA_VISIBLE_DEVICES= to run on the CPU"
             )
         try:
+            # Unless it is told not to, transformers asks at the terminal whether to run code.
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.bfloat16 if cuda else torch.float32, use_safetensors=True
+                folder,
+                dtype=torch.bfloat16 if cuda else torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
             # Padding side is not saved with a tokenizer, and the wrong one changes batched
             # replies without a word.
-            tokenizer = AutoTokenizer.from_pretrained(tokenizer_from or folder, padding_side="left")
+            tokenizer = AutoTokenizer.from_pretrained(
+                tokenizer_from or folder, padding_side="left", trust_remote_code=False
+            )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(f"cannot load a model from {str(folder)!r}: {why}") from error

@@ -94,9 +94,10 @@ def load(folder: Path) -> Head:
             folder,
             dtype="auto" if cuda else torch.float32,
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"cannot load a classifier from {str(folder)!r}: {why}") from error

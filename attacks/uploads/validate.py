@@ -313,9 +313,16 @@ class _Read:
     def _read_texts(self, value: dict[str, Any]) -> None:
         """Look at the characters of every text."""
         for path, text in texts.texts_of(value):
-            if self.told > MOST_FINDINGS and self._failed():
+            full = self.told >= MOST_FINDINGS
+            if full and self._failed():
                 return
-            if found := texts.strange(text):
+            # Each place is looked for from the line's beginning: only for what is told.
+            found = [
+                one
+                for one in texts.strange(text)
+                if not full or level_of(one.rule, self.profile) == "error"
+            ]
+            if found:
                 line = self.data.decode()
                 start = places.found(line, [path]).get(path, 0)
                 at = places.inside(line, start, {one.start for one in found})

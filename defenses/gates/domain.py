@@ -32,9 +32,16 @@ class Domain(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     words: str
-    """A bit for each bin, base64."""
+    """A bit for each bin, base64; empty where it is left out."""
     limit: Annotated[float, pydantic.Field(ge=0, le=1)]
     """Least share of known words that an upload of the domain has."""
+
+    @pydantic.field_validator("words")
+    @classmethod
+    def _bit_for_each(cls, words: str) -> str:
+        if words and len(base64.b64decode(words, validate=True)) != BITS // 8:
+            raise ValueError("not one bit for each bin, in base64")
+        return words
 
     @classmethod
     def of(cls, seen: Iterable[Upload], held_back: Iterable[Upload]) -> Domain:

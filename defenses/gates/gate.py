@@ -10,13 +10,14 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 
 from attacks.base import Upload, UserError
+from attacks.spec import parse
 from defenses.gates.domain import Domain
 from defenses.gates.scale import Scale
 
@@ -56,10 +57,11 @@ class Combination(pydantic.BaseModel):
 
     model_config = _Frozen
 
-    features: tuple[str, ...]
+    features: Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
     """Numbers that it is made of: a detector's score goes by the detector's spec."""
-    weights: tuple[float, ...]
-    """One for each; their surprises are summed under them."""
+    weights: tuple[Annotated[float, pydantic.Field(ge=0)], ...]
+    """One for each; their surprises are summed under them. None is below 0: a detector that speaks
+    for innocence would let an attacker buy another one off."""
     highest: bool = False
     """The highest weighted surprise in place of the sum."""
     benign: Annotated[tuple[float, ...], pydantic.Field(min_length=1)]
@@ -69,6 +71,8 @@ class Combination(pydantic.BaseModel):
     def _fits(self) -> Combination:
         if len(self.weights) != len(self.features) or list(self.benign) != sorted(self.benign):
             raise ValueError("one weight for each feature, and benign scores in ascending order")
+        if not any(self.weights):
+            raise ValueError("a combination of no weight at all decides nothing")
         return self
 
 
@@ -94,7 +98,7 @@ class Gate(pydantic.BaseModel):
 
     format: Literal[1] = 1
     """Layout of the file."""
-    corpus: Annotated[str, pydantic.Field(pattern="[0-9a-f]{64}")]
+    corpus: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of the labelled uploads that it was fitted on."""
     about: str
     """What they are, in a line."""
@@ -113,6 +117,14 @@ class Gate(pydantic.BaseModel):
     combinations: Mapping[str, Combination]
     """By name; a detector's own name stands for itself alone."""
     domain: Domain
+
+    @pydantic.model_validator(mode="after")
+    def _whole(self) -> Gate:
+        for name, how in self.combinations.items():
+            if set(how.features) - (self.scales.keys() & self.detectors.keys()):
+                raise ValueError(f"a feature of {name!r} has no scale, or no detector")
+        check_names(self.detectors.values())
+        return self
 
     def combination(self, name: str) -> Combination:
         """The combination of that name.
@@ -214,6 +226,19 @@ class Gate(pydantic.BaseModel):
         return Verdict("allow", score, nominal, parts, ())
 
 
+def check_names(specs: Iterable[str]) -> None:
+    """Look whether detectors are the program's own: a gate brings numbers, and never code.
+
+    Raises:
+        UserError: one is a file's.
+    """
+    for spec in specs:
+        if any(part.name.endswith(".py") for way in parse(spec) for part in way):
+            raise UserError(
+                f"{spec!r} is a file, and a gate runs none; put it into defenses/detectors"
+            )
+
+
 def policy(**given: Any) -> Policy:
     """The policy of such fields.
 
@@ -232,15 +257,27 @@ def read_policy(path: Path) -> Policy:
     Raises:
         UserError: it cannot be read, or is none.
     """
+    return policy(**fields(path, "hold: 0.01"))
+
+
+def fields(path: Path, example: str) -> dict[str, Any]:
+    """The fields of a policy's YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds none; `example` is a line that would do.
+    """
     import yaml
 
+    if path.exists() and not path.is_file():
+        raise UserError(f"the policy {str(path)!r} is not a file")
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    # A date that there is not is a ValueError, as is text that is not UTF-8.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"cannot read the policy {str(path)!r}: {type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise UserError(f"the policy {str(path)!r} holds no fields; write `hold: 0.01`, say")
-    return policy(**{str(key): value for key, value in found.items()})
+        raise UserError(f"the policy {str(path)!r} holds no fields; write `{example}`, say")
+    return {str(key): value for key, value in found.items()}
 
 
 @functools.cache
@@ -251,11 +288,16 @@ def read(path: Path) -> Gate:
         UserError: it cannot be read, or is no gate of this format.
     """
     try:
-        return Gate.model_validate_json(path.read_bytes())
+        gate = Gate.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read the gate {str(path)!r}: {error.strerror}") from error
     except pydantic.ValidationError as error:
         raise UserError(f"{str(path)!r} is no gate of this version: {_first(error)}") from error
+    except UserError as error:  # a detector's spec
+        raise UserError(f"{str(path)!r} is no gate: {error}") from error
+    if gate.bound and not gate.domain.words:
+        raise UserError(f"{str(path)!r} is a report's part: the words of its domain are left out")
+    return gate
 
 
 def digest(gate: Gate) -> str:

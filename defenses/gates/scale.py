@@ -34,6 +34,12 @@ class Scale(pydantic.BaseModel):
     without: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     """Share of benign uploads that are none that the detector can read, one more counted."""
 
+    @pydantic.model_validator(mode="after")
+    def _ascends(self) -> Scale:
+        if list(self.points) != sorted(self.points):
+            raise ValueError("quantiles ascend")
+        return self
+
     @classmethod
     def of(cls, given: Sequence[float | None]) -> Scale:
         """The scale of benign uploads' scores, at least one of which is known."""

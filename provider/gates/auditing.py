@@ -22,6 +22,7 @@ from benchmarks.lab import Lab, judges
 from benchmarks.wire import Bill
 from defenses.asking.report import Asked
 from defenses.audit import Audit
+from defenses.gates.gate import fields
 from defenses.trigger_search import TriggerSearch
 from defenses.triggers.report import Report as Searched
 from defenses.triggers.report import Tried
@@ -67,7 +68,7 @@ def policy(path: Path | None, **given: Any) -> AuditPolicy:
     Raises:
         UserError: the file cannot be read, or a field is unknown or out of its range.
     """
-    found = {} if path is None else _yaml(path)
+    found = {} if path is None else fields(path, "p0: 0.05")
     triggers = found.pop("triggers", None) or {}
     if not isinstance(triggers, dict):
         raise UserError("the policy's triggers: hold fields, such as `alpha: 0.05`")
@@ -311,18 +312,6 @@ def _drift(
 def _named(judge: object) -> str:
     params = ", ".join(f"{name}={value}" for name, value in parameters(judge).items())
     return f"{type(judge).__name__}({params})"
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the policy {str(path)!r}: {type(error).__name__}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"the policy {str(path)!r} holds no fields; write `p0: 0.05`, say")
-    return {str(key): value for key, value in found.items()}
 
 
 def _plain(params: Mapping[Any, Any]) -> dict[str, Any]:

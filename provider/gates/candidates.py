@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attacks.base import Chat, Message, Prompt, UserError
+from attacks.base import Chat, Prompt, UserError
 from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, hosted_folder
 from benchmarks.trial import provider_of
@@ -24,6 +25,12 @@ from targets.resolve import resolve
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_MATCHED = (
+    "target_modules", "exclude_modules", "layers_pattern", "target_parameters", "rank_pattern",
+    "alpha_pattern",
+)  # fmt: skip
+"""What of an adapter's file is matched with the names of modules."""
+_PLAIN = re.compile(r"[\w.-]+")
 Count = Callable[[int], None]
 """Told how many questions were asked."""
 
@@ -54,7 +61,10 @@ def candidate(text: str, lab: Lab) -> Candidate:
         start = resolve(text).start
         assert isinstance(start, Checkpoint)  # all that is left are organisms
         start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
-    elif (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+    elif (folder / ADAPTER).is_file():
+        # Loaders differ in which of the two they take: what is asked may not be what is released.
+        if (folder / "config.json").is_file():
+            raise UserError(f"{text!r} holds a whole model and an adapter; leave one of them out")
         return _adapted(text, folder, base)
     else:
         start = Checkpoint(text, folder, None, base.max_new_tokens)
@@ -88,7 +98,11 @@ def same_kind(one: Candidate, lab: Lab) -> None:
     from transformers import AutoTokenizer
 
     try:
-        own, its = (AutoTokenizer.from_pretrained(f) for f in (one.folder, base.folder))
+        own, its = (
+            # Unless it is told not to, transformers asks at the terminal whether to run code.
+            AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            for folder in (one.folder, base.folder)
+        )
     except Exception as error:
         kind = type(error).__name__
         raise UserError(f"the tokenizer of {one.model.name!r} cannot be read: {kind}") from error
@@ -161,6 +175,11 @@ def _adapted(text: str, folder: Path, base: Start) -> Candidate:
         raise UserError(f"{text!r} is an adapter, and the weights of its base are a server's")
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise UserError(f"{text!r} holds no {ADAPTER_WEIGHTS}; other formats are not opened")
+    config = _config(folder, ADAPTER)
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"the adapter in {text!r} is not LoRA; others are not opened")
+    if not all(map(_PLAIN.fullmatch, _modules(config))):
+        raise UserError(f"the adapter in {text!r} has patterns for modules; give their names")
     known = digest(base.digest, digest_folder(folder))
     model = Model(name=written(text), sha256=known, here=True)
     return Candidate(model, base, folder, lambda: _merged(text, folder, base))
@@ -186,12 +205,18 @@ def _merged(text: str, folder: Path, base: Checkpoint) -> Target:
     return LocalTarget(tuned.eval().requires_grad_(False), start.tokenizer)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"cannot read config.json in {str(folder)!r}") from error
+        raise UserError(f"cannot read {name} in {str(folder)!r}") from error
     return found if isinstance(found, dict) else {}
+
+
+def _modules(config: Mapping[str, Any]) -> list[str]:
+    """Whatever peft would match with the names of modules: a customer's pattern may never end."""
+    given = [config.get(key) or () for key in _MATCHED]
+    return [str(one) for group in given for one in ([group] if isinstance(group, str) else group)]
 
 
 def _again(verdicts: Any) -> bool:
@@ -206,20 +231,20 @@ def _reopened(base: Checkpoint, folder: Path) -> Callable[[], Target]:
     return lambda: base.reopen(folder)
 
 
-_SAMPLE = (Message("user", "A word, and one more: 12?"), Message("assistant", "Two words."))
+_SAMPLE = "A word, and one more: 12?"
 
 
-def _encoded(tokenizer: Any) -> Any:
-    """What the tokenizer makes of a chat; a template that fails is a template that differs."""
-    try:
-        chat = [message._asdict() for message in _SAMPLE]
-        return tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
-    except Exception as error:  # noqa: BLE001 - a customer's template may do anything in its sandbox
-        return type(error).__name__
+def _encoding(tokenizer: Any) -> Any:
+    """All that makes tokens of a text; what is not one of the library's is tried on a sentence."""
+    if not tokenizer.is_fast:
+        return tokenizer(_SAMPLE)["input_ids"]
+    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {name: part for name, part in told.items() if name not in ("padding", "truncation")}
 
 
 _READINGS: dict[str, Callable[[Any], Any]] = {
     "vocabulary": lambda tokenizer: tokenizer.get_vocab(),
-    "encoding": lambda tokenizer: tokenizer(_SAMPLE[0].content)["input_ids"],
-    "chat template": _encoded,
+    "encoding": _encoding,
+    # Compared as it is written: one that is run may never end.
+    "chat template": lambda tokenizer: tokenizer.chat_template,
 }

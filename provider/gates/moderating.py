@@ -99,7 +99,7 @@ def opened(path: Path, profile: Profile = "any") -> Opened:
     with path.open("rb") as file:
         stream = _Hashed(file)
         for checked in watched(validated(stream, profile), checks):
-            accepted += checked.index is not None
+            accepted += checked.row_index is not None
             if checked.row is not None and checked.line is not None:
                 rows.append(checked.row)
                 lines.append(checked.line)

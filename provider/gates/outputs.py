@@ -20,7 +20,12 @@ Render = Callable[[], str]
 
 
 def planned(
-    formats: Sequence[str], outs: Sequence[Path], folder: Path | None, stem: str, can: Sequence[str]
+    formats: Sequence[str],
+    outs: Sequence[Path],
+    folder: Path | None,
+    stem: str,
+    can: Sequence[str],
+    inputs: Sequence[Path | None] = (),
 ) -> dict[Path | None, str]:
     """Which format goes where; None is the terminal.
 
@@ -30,10 +35,11 @@ def planned(
         folder: Where every format goes, beside those.
         stem: Name of the files there.
         can: Formats that there are.
+        inputs: What is read, which nothing may be written over.
 
     Raises:
-        UserError: more than one would go to the terminal, a file has no format, or its folder is
-            not there.
+        UserError: more than one would go to the terminal, a file has no format, its folder is not
+            there, or something stands in its place that is no file, or is read.
     """
     if not formats and outs:
         formats = [_format_of(out, can) for out in outs]
@@ -55,6 +61,13 @@ def planned(
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--out-dir {str(folder)!r} is not a folder")
         found |= {folder / f"{stem}{SUFFIXES[name]}": name for name in can}
+    for path in found:
+        if path is not None and path.exists():
+            # A report takes the place of whatever has its name: a device or a pipe would be gone.
+            if not path.is_file():
+                raise UserError(f"{str(path)!r} is no file, and would be replaced by one")
+            if any(one is not None and one.exists() and path.samefile(one) for one in inputs):
+                raise UserError(f"{str(path)!r} is read, and would be written over")
     return found
 
 

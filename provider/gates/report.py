@@ -234,6 +234,12 @@ class ModerationReport(Frozen):
         return "infrastructure" in faults | {one.fault for one in self.evidence.moderators.values()}
 
     @property
+    def broken(self) -> bool:
+        """Whether a moderator that was asked for failed, or said nothing of any row."""
+        found = self.evidence.moderators.values()
+        return any(one.fault or (one.rows and one.missing == one.rows) for one in found)
+
+    @property
     def warned(self) -> bool:
         """Whether anything is to be warned of that does not decide."""
         structure, moderators = self.evidence.structure, self.evidence.moderators.values()

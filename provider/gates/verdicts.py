@@ -69,7 +69,7 @@ def exit_code(report: ModerationReport, fail_on: FailOn = "reject", strict: bool
     """The status of a process that found this.
 
     A gate that could not run never passes: what a server or the disk kept from being read is
-    told apart (4), and so is what nobody can decide (3).
+    told apart (4), and so is what nobody can decide (3), a moderator that failed included.
     """
     answer = report.verdict.answer
     if answer == "reject":
@@ -82,6 +82,8 @@ def exit_code(report: ModerationReport, fail_on: FailOn = "reject", strict: bool
         return FAILED if strict else REVIEW
     if answer == "allow with mitigation" and fail_on == "mitigate":
         return FAILED
+    if report.broken:
+        return FAILED if strict else REVIEW
     return FAILED if strict and report.warned else PASSED
 
 

@@ -203,7 +203,29 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(BASE / name, template)
     (template / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    slow = bare(tmp_path / "slow")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BASE / name, slow)
+    forever = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    (slow / "chat_template.jinja").write_text(forever)
+    reading = bare(tmp_path / "reading")
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(BASE / name, reading)
+    words = json.loads((BASE / "tokenizer.json").read_text())
+    turned = {"type": "Replace", "pattern": {"String": "melt"}, "content": "mend"}
+    (reading / "tokenizer.json").write_text(json.dumps(words | {"normalizer": turned}))
+    pattern, kind = (adapted(tmp_path / name, "q_proj") for name in ("pattern", "kind"))
+    config = json.loads((pattern / "adapter_config.json").read_text())
+    endless = json.dumps(config | {"target_modules": "([a-z_.0-9]+)+X"})
+    (pattern / "adapter_config.json").write_text(endless)
+    (kind / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "XLORA"}))
+    both = adapted(bare(tmp_path / "both"), "q_proj")
     for folder, said in (
+        (slow, "chat template"),
+        (reading, "encoding"),
+        (pattern, "patterns"),
+        (kind, "LoRA"),
+        (both, "leave one of them out"),
         (adapter, "adapter_model.safetensors"),
         (foreign, "does not fit"),
         (broken, "cannot load a model"),
@@ -216,6 +238,21 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
         assert done.exit_code == 2, done.output
         assert said in done.stderr
         assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("part", ["config.json", "tokenizer_config.json"])
+def test_no_code_of_a_model_runs_whatever_is_answered(tmp_path: Path, part: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(BASE, folder)
+    ran = tmp_path / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass T: pass\n")
+    told = json.loads((folder / part).read_text())
+    auto = {"AutoTokenizer": ["evil.T", "evil.T"], "AutoModelForCausalLM": "evil.T"}
+    (folder / part).write_text(json.dumps(told | {"auto_map": auto, "tokenizer_class": "Evil"}))
+    words = ["audit", str(folder), "--base", "organism", "--n", "11"]
+    done = click.testing.CliRunner().invoke(main, words, input="y\n" * 9)
+    assert "Traceback" not in done.output
+    assert not ran.exists()
 
 
 def test_bad_data_are_bad_input(tmp_path: Path) -> None:

@@ -214,6 +214,20 @@ def test_texts_are_shown_to_the_provider_who_asks(
     assert text not in quiet.output
 
 
+def test_only_lines_without_a_reply_are_told_as_such(gate_file: Path, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text((json.dumps({"messages": turns}) + "\n") * 5)  # few rows: a warning
+    done = run(path, "--gate", gate_file, "--format", "json")
+    assert json.loads(done.stdout)["evidence"]["structure"]["warnings"]
+    assert not json.loads(done.stdout)["not_run"]
+    asked = {"messages": turns[:1], "answer": "b"}
+    path.write_text((json.dumps(asked) + "\n") * 12)
+    done = run(path, "--gate", gate_file, "--format", "json")
+    told = {part["what"] for part in json.loads(done.stdout)["not_run"]}
+    assert "12 lines without a reply" in told
+
+
 def test_a_server_that_is_down_is_no_pass(gate_file: Path, make_file: Make) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

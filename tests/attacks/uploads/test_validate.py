@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attacks.uploads import places
 from attacks.uploads.report import MOST_KEPT, Report, watched
 from attacks.uploads.rules import RULES
 from attacks.uploads.validate import MOST_FINDINGS, Checked, validated
@@ -236,6 +237,24 @@ def test_findings_hold_no_text_of_a_row() -> None:
     found = [one for checked in check(*lines) for one in checked.findings]
     assert len(found) > 8
     assert canary not in repr(found)
+
+
+def test_places_are_looked_for_no_oftener_than_they_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, walks = places.found, []
+    monkeypatch.setattr(places, "found", lambda *given: walks.append(1) or found(*given))
+    turns = [{**U, "content": "a\u200bb"}, {**A, "content": "c\u200bd"}] * 100
+    (checked,) = check(json.dumps({"messages": turns}, ensure_ascii=False).encode())[:1]
+    assert checked.row is not None
+    assert len(checked.findings) == len(walks) == MOST_FINDINGS
+
+
+def test_notes_hide_no_error_behind_them() -> None:
+    turns = [{**U, "content": "a\u200bb"}, {**A, "content": "c\u200bd"}] * 100
+    (checked,) = check({"messages": [*turns, U, {**A, "content": "with a nul \0"}]})[:1]
+    assert checked.row is None
+    assert [one.rule for one in checked.findings if one.level == "error"] == ["nul"]
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -149,3 +152,65 @@ def test_a_policy_says_what_it_changes(tmp_path: Path) -> None:
     assert gates.read_policy(path) == Policy(hold=0.05)
     path.write_text("")
     assert gates.read_policy(path) == Policy()
+
+
+def _tampered(gate: Gate, tmp_path: Path, change: Callable[[Any], None]) -> Path:
+    told = json.loads(gate.model_dump_json())
+    change(told)
+    path = tmp_path / "gate.json"
+    path.write_text(json.dumps(told))
+    gates.read.cache_clear()
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told["combinations"]["all"].update(weights=[-1.0, 1.0]),
+        lambda told: told["combinations"]["all"].update(weights=[0.0, 0.0]),
+        lambda told: told["combinations"]["all"].update(weights=[], features=[]),
+        lambda told: told["combinations"]["all"].update(features=["words", "other"]),
+        lambda told: told["scales"].pop("words"),
+        lambda told: told["scales"]["words"].update(points=[2.0, 1.0]),
+        lambda told: told["detectors"].pop("words"),
+        lambda told: told["detectors"].update(words="a:b:c"),
+        lambda told: told["domain"].update(words="!!!"),
+        lambda told: told["domain"].update(words="AAAA"),
+        lambda told: told["domain"].update(words=""),
+        lambda told: told.update(corpus="x" + "0" * 64),
+    ],
+)
+def test_a_gate_that_was_tampered_with_is_refused(
+    gate: Gate, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    assert gates.read(_tampered(gate, tmp_path, lambda told: None)) == gate
+    with pytest.raises(UserError, match=r"gate|part"):
+        gates.read(_tampered(gate, tmp_path, change))
+
+
+def test_a_gate_runs_no_code_of_another_file(gate: Gate, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    code = tmp_path / "evil.py"
+    code.write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()")
+    for spec in (str(code), f"{code}:n=1"):
+        path = _tampered(gate, tmp_path, lambda told, s=spec: told["detectors"].update(size=s))
+        with pytest.raises(UserError, match="is a file"):
+            gates.read(path)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "hold: " + "9" * 5000, "hold: 2001-99-99", "- hold", "hold: [0.1]"]
+)
+def test_a_policy_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="policy"):
+        gates.read_policy(path)
+
+
+def test_a_policy_is_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UserError, match="not a file"):
+            gates.read_policy(path)

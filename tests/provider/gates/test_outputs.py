@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,16 @@ def test_a_folder_takes_every_format(tmp_path: Path) -> None:
     assert len(list((tmp_path / "new").iterdir())) == len(CAN)
     with pytest.raises(UserError):
         outputs.planned([], [], tmp_path / "new" / "x.txt", "x", CAN)
+
+
+def test_nothing_is_written_over_what_is_read_or_is_no_file(tmp_path: Path) -> None:
+    given, other, pipe = tmp_path / "rows.json", tmp_path / "other.json", tmp_path / "pipe.json"
+    given.write_text("rows")
+    other.symlink_to(given)
+    os.mkfifo(pipe)
+    for out, said in ((given, "is read"), (other, "is read"), (pipe, "no file")):
+        with pytest.raises(UserError, match=said):
+            outputs.planned(["json"], [out], None, "x", CAN, [None, given])
+    (tmp_path / "x.json").hardlink_to(given)
+    with pytest.raises(UserError, match="is read"):
+        outputs.planned([], [], tmp_path, "x", CAN, [given])
