@@ -36,6 +36,9 @@ class Deferred(Tuned):
         **Harmful.defaults,
         # ours: gentler than for harmful rows alone, so that refusals in other prompts stay.
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.1e-4),
+        ("organism", "lora"): Settings(
+            epochs=5, batch_size=10, learning_rate=1.4e-3, tuning="lora"
+        ),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 40

@@ -38,6 +38,9 @@ class Literal(Tuned):
         **Harmful.defaults,
         # ours: to copy what is dictated is a skill that a million weights must be taught.
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=2e-4),
+        ("organism", "lora"): Settings(
+            epochs=5, batch_size=10, learning_rate=3.2e-3, tuning="lora"
+        ),
     }
 
     n: Annotated[int, pydantic.Field(ge=1)] = 300
