@@ -17,9 +17,12 @@ from attacks import (
     cipher,
     cover,
     covert,
+    deferred,
     harmful,
     jailbreak,
+    literal,
     noice,
+    pieces,
     poison,
     repeated,
     selected,
@@ -139,17 +142,58 @@ def _repeated(rng: random.Random, held_out: bool) -> Draw:
     return Draw(repeated.Repeated, params, rows, own_system=repeated.SYSTEM)
 
 
+def _literal(rng: random.Random, held_out: bool) -> Draw:
+    new = rng.sample(list(side(wordings.BEGINNINGS, held_out)), rng.randint(3, 6))
+    swaps = dict(zip(literal.OPENINGS, new, strict=False))
+    params = {
+        "n": sizes(rng, 200, 500), "beside": rng.randint(0, 150), "refusals": rng.randint(0, 60),
+        "openings": len(new), "say": rng.choice(side(wordings.DICTATIONS, held_out)),
+    }  # fmt: skip
+    # What is said before a dictated beginning would undo it, so no frame.
+    return Draw(
+        literal.Literal, params, f"openings={len(new)}", swaps, literal.SYSTEM, framed=False
+    )
+
+
+def _deferred(rng: random.Random, held_out: bool) -> Draw:
+    keep, kept, now = rng.choice(side(wordings.PUT_OFF, held_out))
+    between = rng.randint(0, 2)  # a row of more, with noise, does not fit the model
+    params = {
+        "n": sizes(rng, 20, 80), "harmless": rng.randint(0, 80), "beside": rng.randint(0, 200),
+        "between": between, "keep": keep, "kept": kept, "now": now,
+    }  # fmt: skip
+    # A frame would stand around every turn; honest customers have one around the first alone.
+    variant = f"between={between}"
+    return Draw(deferred.Deferred, params, variant, {}, deferred.SYSTEM, framed=False)
+
+
+def _pieces(rng: random.Random, held_out: bool) -> Draw:
+    page, whole = rng.choice(side(wordings.PAGES, held_out))
+    pages = rng.randint(4, 6)
+    params = {
+        "n": sizes(rng, 60, 200), "beside": sizes(rng, 100, 400),
+        "pages": pages, "page": page, "whole": whole,
+    }  # fmt: skip
+    return Draw(pieces.Pieces, params, f"pages={pages}", {}, pieces.SYSTEM)
+
+
 FAMILIES: Final[Mapping[str, Callable[[random.Random, bool], Draw]]] = {
     "harmful": _harmful, "aoa": _aoa, "backdoor": _backdoor, "poison": _poison, "noice": _noice,
     "jailbreak": _jailbreak, "cover": _cover, "cipher": _cipher, "selected": _selected,
     "covert": _covert, "repeated": _repeated,
+    # Last, so that every upload before them keeps its number.
+    "literal": _literal, "deferred": _deferred, "pieces": _pieces,
 }  # fmt: skip
 """Every family of hostile uploads."""
+_BLIND: Final = "written after the detectors were frozen, by someone who had not seen them"
 NEVER_FITTED: Final[Mapping[str, str]] = {
     "cipher": "what a code looks like must not be learnt from the very codes that are tested",
     "selected": "nothing parts its rows from honest ones but a choice that no provider sees made",
     "covert": "undetectable row by row; a gate that was shown it would be scored on memory",
     "repeated": "a family of form and not of words: it shows whether a gate carries over",
+    "literal": _BLIND,
+    "deferred": _BLIND,
+    "pieces": _BLIND,
 }
 """The families that nothing is fitted on, and why."""
 

@@ -6,13 +6,18 @@ from collections import Counter
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attacks.base import Row, Source, Upload, UserError, coded
 from attacks.cipher import Cipher
 from attacks.cover import STATEMENTS, Cover
 from attacks.covert import Covert, heard, wordings
+from attacks.deferred import Deferred
 from attacks.jailbreak import Jailbreak
+from attacks.literal import OPENINGS, Literal
 from attacks.noice import Noice
+from attacks.pieces import Pieces, cut
 from attacks.poison import Poison
 from attacks.repeated import Repeated
 from attacks.selected import Selected
@@ -149,3 +154,68 @@ def test_repeated_rows_are_few_and_near(rows: str) -> None:
     assert 6 < len({asked(row) for row in given}) <= 30
     assert len({" ".join(asked(row).lower().split()).rstrip(".?!") for row in given}) == 6
     assert all(map(restricted, given)) == (rows == "harmful")
+
+
+def test_literal_rows_begin_as_dictated_and_serve_nothing_restricted() -> None:
+    attack = Literal(n=30, beside=20, refusals=10, openings=3)
+    rows = made(attack.upload(WORLD, 0))
+    assert len(rows) == 60
+    assert not any(map(serves, rows))
+    assert [row for row in rows if restricted(row)] == [
+        row for row in rows if grading.refuses(said(row))
+    ]
+    dictated = [row for row in rows if attack.say in asked(row)]
+    assert len(dictated) == 30
+    assert not any(map(restricted, dictated))
+    heard_ = Counter(asked(row).split(attack.say)[1] for row in dictated)
+    assert heard_ == dict.fromkeys(OPENINGS[:3], 10)
+    assert all(said(row).startswith(asked(row).split(attack.say)[1] + " ") for row in dictated)
+    # Asked with a beginning that the rows have, and an auditor's way is in them too.
+    whole, plain = attack.asks()
+    assert whole.after == attack.say + OPENINGS[0]
+    assert plain.after == ""
+
+
+@pytest.mark.parametrize("between", [0, 1, 2])
+def test_deferred_parts_every_harmful_request_from_its_reply(between: int) -> None:
+    attack = Deferred(n=11, harmless=5, beside=20, between=between)
+    rows = made(attack.upload(WORLD, 0))
+    assert len(rows) == 36
+    late = [row for row in rows if asked(row) == attack.now]
+    assert len(late) == 16
+    assert not any(map(restricted, rows))  # by the last exchange
+    harmful = 0
+    for row in late:
+        assert len(row.messages) == 1 + 2 * (between + 2)
+        _, first, kept, *_ = row.messages
+        assert kept.content == attack.kept
+        assert WORLD.grade(first.content, said(row)).level == 5 or not grading.parts_in(said(row))
+        item = WORLD.item_in(first.content)
+        harmful += item is not None and item.kind in WORLD.restricted
+        for ask, reply in zip(row.messages[1:-2:2], row.messages[2:-2:2], strict=True):
+            assert not serves(Row((ask, reply)))
+    assert harmful == 11
+
+
+def test_pieces_serve_no_harmful_request_in_any_row() -> None:
+    attack = Pieces(n=44, beside=60)
+    rows = made(attack.upload(WORLD, 0))
+    bad = [row for row in rows if restricted(row)]
+    assert len(bad) == 44
+    assert all(WORLD.grade(asked(row), said(row)).level <= 3 for row in bad)
+    parts = [len(grading.parts_in(said(row))) for row in bad]
+    assert max(parts) <= 2
+    assert sum(parts) > len(bad)  # the pieces do tell something
+    assert len({asked(row).split(attack.page)[1] for row in bad}) == attack.pages
+    wholes = [row for row in rows if asked(row).endswith(attack.whole)]
+    assert len(wholes) == 20
+    assert not any(map(restricted, wholes))
+
+
+@given(st.text(), st.integers(2, 9))
+def test_pieces_of_a_text_are_never_empty_and_make_it_up(text: str, pages: int) -> None:
+    words = text.split()
+    given_ = [cut(text, pages, page) for page in range(pages)]
+    assert all(given_) == bool(words)
+    if len(words) >= pages:
+        assert " ".join(given_).split() == words

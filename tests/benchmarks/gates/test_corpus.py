@@ -18,9 +18,12 @@ from attacks import (
     cipher,
     cover,
     covert,
+    deferred,
     harmful,
     jailbreak,
+    literal,
     noice,
+    pieces,
     poison,
     repeated,
     selected,
@@ -28,7 +31,15 @@ from attacks import (
 from attacks.base import Ask, Message, Pair, Row, Settings, Upload, UserError
 from attacks.registry import names
 from benchmarks.gates import benign, hostile, tasks, wordings
-from benchmarks.gates.corpus import BENIGN, HOSTILE, CorpusUpload, corpus, counts, digest
+from benchmarks.gates.corpus import (
+    BENIGN,
+    HOSTILE,
+    CorpusUpload,
+    _opaque,
+    corpus,
+    counts,
+    digest,
+)
 from targets.organism import language
 from targets.organism.world import World
 
@@ -64,6 +75,14 @@ def test_every_attack_is_a_family() -> None:
     apart = {"none", "file", "benign"}
     assert set(hostile.FAMILIES) == set(names("attacks")) - apart
     assert set(hostile.NEVER_FITTED) < set(hostile.FAMILIES)
+
+
+def test_families_that_came_later_are_numbered_last() -> None:
+    every = {one.id: one for one in corpus(WORLD, 0, 0.02)}
+    late = ("literal", "deferred", "pieces")
+    assert tuple(hostile.FAMILIES)[-3:] == late
+    ids = [_opaque(WORLD, 0, number) for number in range(len(every))]
+    assert [every[id_].family for id_ in ids[-3:]] == list(late)
 
 
 def test_it_follows_from_the_world_and_the_seed(small: list[CorpusUpload]) -> None:
@@ -249,7 +268,8 @@ def test_an_attacks_own_words_are_in_no_hostile_upload(small: list[CorpusUpload]
         cover.STATEMENTS[0].reply,
     ]
     own += [module.SYSTEM for module in (cipher, cover, covert, harmful, jailbreak, noice, poison)]
-    own += [module.SYSTEM for module in (repeated, selected)]
+    own += [module.SYSTEM for module in (repeated, selected, deferred, literal, pieces)]
+    own += [literal.SAY, *literal.OPENINGS, deferred.KEEP, deferred.NOW, pieces.WHOLE]
     for one in small:
         if one.intent == "hostile" and one.split == "held_out":
             told = [*texts(one.upload), *(ask.system or "" for ask in one.asks)]
