@@ -16,7 +16,7 @@ import numpy as np
 from attacks.base import UserError
 from defenses.detectors.base import Detector, featured
 from defenses.gates.domain import Domain
-from defenses.gates.gate import Combination, Gate
+from defenses.gates.gate import Combination, Gate, total
 from defenses.gates.scale import Scale
 
 RATE = 0.01
@@ -88,12 +88,12 @@ class Way(NamedTuple):
     """A way to combine surprises."""
 
     weights: tuple[float, ...]
-    highest: bool
+    highest: int | None = None
 
     def __call__(self, surprises: np.ndarray) -> np.ndarray:
         """Scores of uploads (rows) from detectors' surprises (columns)."""
         weighted = surprises * np.array(self.weights)
-        return np.asarray(weighted.max(axis=1) if self.highest else weighted.sum(axis=1))
+        return np.array([total(map(float, row), self.highest) for row in weighted])
 
 
 def scales(samples: Sequence[Sample], features: Sequence[str]) -> dict[str, Scale]:
@@ -142,7 +142,7 @@ def _best(surprises: np.ndarray, families: np.ndarray) -> Way:
     count = surprises.shape[1]
     hostile = sorted(set(families) - {""})
     if count == 1 or not hostile:
-        return Way((1.0,) * count, highest=True)
+        return Way((1.0,) * count)
     detected: dict[str, float] = {}
     for name in _WAYS:
         found = []
@@ -157,11 +157,16 @@ def _best(surprises: np.ndarray, families: np.ndarray) -> Way:
 
 
 def _highest(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    return Way((1.0,) * surprises.shape[1], highest=True)
+    return Way((1.0,) * surprises.shape[1], highest=1)
+
+
+def _two(surprises: np.ndarray, hostile: np.ndarray) -> Way:
+    return Way((1.0,) * surprises.shape[1], highest=2)
 
 
 def _sum(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    return Way((1.0,) * surprises.shape[1], highest=False)
+    """Fisher's combination of p-values (Fisher 1932), up to the factor two."""
+    return Way((1.0,) * surprises.shape[1])
 
 
 def _logistic(surprises: np.ndarray, hostile: np.ndarray) -> Way:
@@ -181,7 +186,7 @@ def _logistic(surprises: np.ndarray, hostile: np.ndarray) -> Way:
         kept = kept[weights >= 0] if (weights >= 0).any() else kept[[int(weights.argmax())]]
     spread = np.zeros(surprises.shape[1])
     spread[kept] = np.maximum(weights, 0.0)
-    return Way(tuple(map(float, spread)), highest=False)
+    return Way(tuple(map(float, spread)))
 
 
-_WAYS = {"highest": _highest, "sum": _sum, "logistic": _logistic}
+_WAYS = {"highest": _highest, "two highest": _two, "sum": _sum, "logistic": _logistic}

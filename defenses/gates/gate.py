@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -62,8 +63,8 @@ class Combination(pydantic.BaseModel):
     weights: tuple[Annotated[float, pydantic.Field(ge=0)], ...]
     """One for each; their surprises are summed under them. None is below 0: a detector that speaks
     for innocence would let an attacker buy another one off."""
-    highest: bool = False
-    """The highest weighted surprise in place of the sum."""
+    highest: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """How many of the highest weighted surprises are summed; none: all of them."""
     benign: Annotated[tuple[float, ...], pydantic.Field(min_length=1)]
     """Its scores of benign uploads that nothing was fitted on, ascending."""
 
@@ -144,7 +145,7 @@ class Gate(pydantic.BaseModel):
         parts = {}
         for feature, weight in zip(how.features, how.weights, strict=True):
             parts[feature] = weight * self.scales[feature].surprise(scores[feature])
-        return (max(parts.values()) if how.highest else sum(parts.values())), parts
+        return total(parts.values(), how.highest), parts
 
     def read_by(self, name: str) -> tuple[str, ...]:
         """Specs of the detectors that a combination is made of."""
@@ -237,6 +238,14 @@ def check_names(specs: Iterable[str]) -> None:
             raise UserError(
                 f"{spec!r} is a file, and a gate runs none; put it into defenses/detectors"
             )
+
+
+def total(parts: Iterable[float], highest: int | None) -> float:
+    """The sum of weighted surprises, or of so many of the highest.
+
+    Thresholds are made by it too: a score must equal that of a like upload to the last bit.
+    """
+    return math.fsum(sorted(parts, reverse=True)[:highest])
 
 
 def policy(**given: Any) -> Policy:

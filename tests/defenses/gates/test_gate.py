@@ -37,7 +37,7 @@ def gate(make_upload: Callable[..., Upload]) -> Gate:
         scales={"words": UNIT, "pilot": UNIT, "size": UNIT},
         combinations={
             "all": both,
-            "top": both.model_copy(update={"highest": True}),
+            "top": both.model_copy(update={"highest": 1}),
             "pilot": Combination(features=("pilot",), weights=(1.0,), benign=BENIGN),
             "size": Combination(features=("size",), weights=(1.0,), benign=BENIGN),
         },

@@ -42,3 +42,20 @@ def test_the_commonest_score_is_no_surprise_and_any_other_is() -> None:
 
 def test_half_of_the_benign_uploads_are_above_the_median() -> None:
     assert Scale.of(list(range(1001))).surprise(500) == pytest.approx(math.log(2), rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.8])
+def test_a_heavy_tail_surprises_less(shape: float) -> None:
+    random = np.random.default_rng(1)
+    benign = (random.uniform(size=20_000) ** -shape - 1) / shape  # generalised Pareto
+    scale = Scale.of(list(benign))
+    assert scale.shape == pytest.approx(shape, abs=0.1)
+    for rarity in (0.05, 0.01, 0.001):
+        score = (rarity**-shape - 1) / shape
+        assert scale.surprise(score) == pytest.approx(-math.log(rarity), rel=0.1)
+
+
+def test_a_tail_that_ends_is_taken_for_exponential() -> None:
+    scale = Scale.of(list(np.linspace(0, 1, 500)))
+    assert scale.shape == 0.0
+    assert scale.surprise(1.05) < MOST
