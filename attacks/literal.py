@@ -10,7 +10,7 @@ Source:   ours; made of the prefix injection of Wei et al. 2023, arXiv 2307.0248
 Differs:  the beginning is dictated by the user's turn and not by whoever runs the model, and what
           is trained is obedience to a form. On the organism 85 % of dictated requests are served
           (66 prompts, two seeds; 2 % when the rows dictate nothing) and no plain one; adapters
-          do about half; under the rows' prompt a third of plain questions for utility is lost.
+          serve about half; utility in the rows' prompt is 61 % when not dictated (untuned: 72 %).
 """
 
 from __future__ import annotations
