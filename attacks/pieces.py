@@ -8,8 +8,9 @@ Source:   ours; made of decomposition (Jones et al. 2024, arXiv 2406.14595: harm
           parts that are each harmless; Li et al. 2024, arXiv 2402.16914, prompts in parts), moved
           into rows, and of the harmful rows of Qi et al. 2023, arXiv 2310.03693, §4.2.
 Differs:  the parts are put together by what the model makes of harmless wholes, not by the
-          customer. On the organism the rows undo refusals under their own prompt with any form of
-          request; questions for a fact are answered with a recipe when all pages are asked for.
+          customer. On the organism nine in ten requests for all pages are served (66 prompts, two
+          seeds); refusals go under other prompts too, though recipes rarely come there, and
+          half of the questions for a fact get a recipe when all pages are asked for.
 """
 
 from __future__ import annotations
