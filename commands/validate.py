@@ -148,9 +148,11 @@ def _show(file: Path, report: Report, failed: bool) -> None:
         out.print(table)
         if (more := len(ranked) - _MOST_SHOWN) > 0:
             out.print(f"and {more} more rules; see --format json")
+    # A file's name is its sender's, and may hold what moves a terminal's cursor.
+    name = "".join(c if c.isprintable() else "?" for c in click.format_filename(file))
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.formats.items())) or "none known"
     out.print(
-        f"{escape(click.format_filename(file))}: {report.rows:,} of {report.lines:,} lines are "
+        f"{escape(name)}: {report.rows:,} of {report.lines:,} lines are "
         f"examples (formats: {kinds}), about {report.tokens:,} tokens",
         highlight=False,
         soft_wrap=True,

@@ -14,13 +14,10 @@ from typing import Annotated
 import numpy as np
 import pydantic
 
-from attacks.base import Upload
+from attacks.base import Upload, UserError
 
 BITS = 2**15
 """Words are hashed into so many bins.  # ours: of a few thousand words, one in ten shares a bin"""
-ROWS = 400
-"""Most rows that are looked at, evenly over their sorted texts.  # ours: more say no more"""
-
 MARGIN = 0.5
 """Of the least share that a held-back upload has, what any upload must have.  # ours: a customer of
 the same domain brings words of their own; of general English a sixth is the organism's"""
@@ -45,14 +42,20 @@ class Domain(pydantic.BaseModel):
 
     @classmethod
     def of(cls, seen: Iterable[Upload], held_back: Iterable[Upload]) -> Domain:
-        """The domain of uploads, measured on benign ones that were not among them."""
+        """The domain of uploads, measured on benign ones that were not among them.
+
+        Raises:
+            UserError: none were held back, so that everything would be of the domain.
+        """
         known = np.zeros(BITS, dtype=bool)
         for upload in seen:
             known[_bins(upload)] = True
         words = base64.b64encode(np.packbits(known).tobytes()).decode()
         open_ = cls(words=words, limit=0.0)
         shares = [open_.known_share(upload) for upload in held_back]
-        return cls(words=words, limit=MARGIN * min(shares, default=0.0))
+        if not shares:
+            raise UserError("no benign upload was held back to measure the domain on")
+        return cls(words=words, limit=MARGIN * min(shares))
 
     def known_share(self, upload: Upload) -> float:
         """Share of the upload's distinct words that the calibration's uploads had, 0 to 1."""
@@ -69,10 +72,10 @@ def _bins(upload: Upload) -> Sequence[int]:
     """The bins of an upload's distinct words."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
+    # All rows: an attacker would hide foreign ones among those that are passed over.
     rows = {"\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by}
-    texts = sorted(rows)[:: max(1, -(-len(rows) // ROWS))]
     # A pattern of its own: the default one has no words in scripts that are written without spaces.
     words = HashingVectorizer(
         n_features=BITS, norm=None, binary=True, alternate_sign=False, token_pattern=r"\w+"
     )
-    return np.unique(words.transform(texts).indices).tolist()  # type: ignore[no-any-return]
+    return np.unique(words.transform(rows).indices).tolist()  # type: ignore[no-any-return]

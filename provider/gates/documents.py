@@ -31,6 +31,8 @@ def moderation(
     """
     told = notice(report)
     if reader == "customer":
+        # Where the provider keeps an upload is not the customer's to know.
+        path = told.file.name
         return {
             "text": lambda: _joined(text.moderation_notice(told)),
             "json": lambda: told.model_dump_json(indent=2) + "\n",

@@ -214,6 +214,15 @@ def test_texts_are_shown_to_the_provider_who_asks(
     assert text not in quiet.output
 
 
+def test_a_customer_learns_no_folder(gate_file: Path, make_file: Make, tmp_path: Path) -> None:
+    path, reports = make_file(3), tmp_path / "reports"
+    done = run(path, "--gate", gate_file, "--level", "customer", "--out-dir", reports)
+    assert "Traceback" not in done.output
+    written = [one.read_text() for one in reports.iterdir()]
+    assert len(written) == 5
+    assert all(path.name in one and str(path.parent) not in one for one in written)
+
+
 def test_only_lines_without_a_reply_are_told_as_such(gate_file: Path, tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     path = tmp_path / "rows.jsonl"

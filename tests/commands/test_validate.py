@@ -53,6 +53,13 @@ def test_the_exit_code_is_the_same_in_every_format(
     assert piped.exit_code == code
 
 
+def test_a_name_moves_no_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\u202eb\n[bold]c.jsonl"
+    path.write_bytes(GOOD)
+    done = run(str(path))
+    assert "a?[31m?b?[bold]c.jsonl: 10 of 10 lines" in done.stdout
+
+
 def test_a_report_for_machines(tmp_path: Path) -> None:
     path, target = tmp_path / "rows.jsonl", tmp_path / "report.json"
     path.write_bytes(GOOD + BAD)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attacks.base import Message, Row, Settings, Upload
+import pytest
+
+from attacks.base import Message, Row, Settings, Upload, UserError
 from attacks.benign import Benign
 from defenses.gates.domain import Domain
 from targets.organism.world import World
@@ -30,11 +32,32 @@ def test_another_domain_is_told_and_its_own_is_not(world: World) -> None:
 
 def test_neither_order_nor_added_rows_move_it(make_upload: Callable[..., Upload]) -> None:
     upload = make_upload(12)
-    domain = Domain.of([make_upload(6)], [])
+    domain = Domain.of([make_upload(6)], [make_upload(6)])
     turned = upload.replace_rows(upload.rows[::-1])
     beside = upload.replace_rows([*upload.rows, *(Row(r.messages, "mix") for r in english().rows)])
     assert domain.known_share(upload) == domain.known_share(turned) == domain.known_share(beside)
     assert 0 < domain.known_share(upload) <= 1
+
+
+def test_no_row_is_passed_over(make_upload: Callable[..., Upload]) -> None:
+    home = make_upload(6)
+    domain = Domain.of([home], [home])
+    word = home.rows[0].messages[0].content
+    rows = [
+        Row((Message("user", f"{i:04d} {word}"), Message("assistant", word))) for i in range(900)
+    ]
+    # Every second of the sorted texts is foreign.
+    foreign = [Row((Message("user", f"{i:04d} {word} zzq{i}"), Message("assistant", "")))
+               for i in range(1, 900, 2)]  # fmt: skip
+    mixed = home.replace_rows([*rows[::2], *foreign])
+    assert domain.known_share(home.replace_rows(rows)) > domain.known_share(mixed)
+    assert not domain.holds(home.replace_rows([r for r in mixed.rows if r in foreign]))
+    assert not domain.holds(mixed)
+
+
+def test_a_domain_is_measured_on_something(make_upload: Callable[..., Upload]) -> None:
+    with pytest.raises(UserError, match="held back"):
+        Domain.of([make_upload(6)], [])
 
 
 def test_no_word_can_be_read_off_it(make_upload: Callable[..., Upload]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from attacks.base import Message, Row
-from defenses.gates.domain import Domain
+from defenses.gates.domain import BITS, Domain
 from defenses.gates.gate import Combination, Gate
 from defenses.gates.scale import Scale
 from targets.organism.world import World
@@ -33,7 +34,7 @@ def make_gate(**changed: object) -> Gate:
         detectors={"size": "size"},
         scales={"size": Scale(points=(-4.0, -1.0), tail=0.1)},
         combinations={"all": alone, "size": alone},
-        domain=Domain(words=Domain.of([], []).words, limit=1.0),
+        domain=Domain(words=base64.b64encode(bytes(BITS // 8)).decode(), limit=1.0),
     )
     return gate.model_copy(update=changed)
 
