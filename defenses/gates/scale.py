@@ -22,8 +22,9 @@ FEWEST = 20
 """Excesses that a shape is told from.  # ours: of fewer its error is above a quarter"""
 SMALLEST = 1e-3
 """Shape below which a tail is exponential, to five digits of a surprise.  # ours"""
-MOST = 20.0
-"""Highest surprise; one upload in 5e8, which no corpus of ours can tell from rarer ones.  # ours"""
+KNEE = 20.0
+"""Surprise above which it grows by its logarithm only: one upload in 5e8 cannot be told from rarer
+ones, and yet a higher score must stay higher, or a threshold could be above all scores.  # ours"""
 
 
 class Scale(pydantic.BaseModel):
@@ -63,15 +64,15 @@ class Scale(pydantic.BaseModel):
     def surprise(self, score: float | None) -> float:
         """Minus the natural logarithm of the share of benign uploads that score as high or higher.
 
-        0 for the lowest scores; `MOST` at most. For an upload that the detector cannot read, of the
+        0 for the lowest scores. For an upload that the detector cannot read, of the
         share of those: nobody makes themselves unreadable without being noticed.
         """
         if score is None:
-            return min(MOST, -math.log(self.without))
+            return -math.log(self.without)
         if score > self.points[-1]:
             excess = (score - self.points[-1]) / self.tail
             beyond = math.log1p(self.shape * excess) / self.shape if self.shape else excess
-            return min(MOST, beyond - math.log1p(-BODY))
+            return _bent(beyond - math.log1p(-BODY))
         # Equal scores count as as high, so that the commonest score is no surprise.
         above = int(np.searchsorted(self.points, score, side="left"))
         if above == 0:
@@ -79,6 +80,10 @@ class Scale(pydantic.BaseModel):
         low, high = self.points[above - 1], self.points[above]
         below = (above - 1 + (score - low) / (high - low)) / (len(self.points) - 1)
         return -math.log1p(-BODY * below)
+
+
+def _bent(surprise: float) -> float:
+    return surprise if surprise <= KNEE else KNEE + math.log1p(surprise - KNEE)
 
 
 def _tail(excess: np.ndarray) -> tuple[float, float]:
