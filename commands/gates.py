@@ -119,7 +119,7 @@ def fit(path: Path, detectors: tuple[str, ...], **words: Any) -> None:
     total = len([e for e in bench.entries("fit", "threshold") if e.intent != "benign-eroding"])
     with _bar(total, "uploads read") as tell:
         fitted = run.fit(bench, tell)
-    write_whole(path, (fitted.model_dump_json(indent=1) + "\n").encode())
+    write_whole(path, (fitted.model_dump_json() + "\n").encode())
     benign = fitted.fitted.get("threshold, benign", 0)
     err.print(
         f"{path}: {', '.join(f'{n} {what}' for what, n in fitted.fitted.items())} uploads; rates "
