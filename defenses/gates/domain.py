@@ -18,9 +18,6 @@ from attacks.base import Upload, UserError
 
 BITS = 2**15
 """Words are hashed into so many bins.  # ours: of a few thousand words, one in ten shares a bin"""
-MARGIN = 0.5
-"""Of the least share that a held-back upload has, what any upload must have.  # ours: a customer of
-the same domain brings words of their own; of general English a sixth is the organism's"""
 
 
 class Domain(pydantic.BaseModel):
@@ -31,7 +28,7 @@ class Domain(pydantic.BaseModel):
     words: str
     """A bit for each bin, base64; empty where it is left out."""
     limit: Annotated[float, pydantic.Field(ge=0, le=1)]
-    """Least share of known words that an upload of the domain has."""
+    """Least share of known words among benign uploads that the words are not from."""
 
     @pydantic.field_validator("words")
     @classmethod
@@ -55,7 +52,8 @@ class Domain(pydantic.BaseModel):
         shares = [open_.known_share(upload) for upload in held_back]
         if not shares:
             raise UserError("no benign upload was held back to measure the domain on")
-        return cls(words=words, limit=MARGIN * min(shares))
+        # Of the same domain, one upload in len(shares) + 1 has fewer known words by chance.
+        return cls(words=words, limit=min(shares))
 
     def known_share(self, upload: Upload) -> float:
         """Share of the upload's distinct words that the calibration's uploads had, 0 to 1."""
