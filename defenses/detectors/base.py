@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import heapq
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -107,8 +108,10 @@ def features(name: str, also: Sequence[str], reading: Reading) -> dict[str, floa
     """
     if reading.score is None:
         return {} if reading.unfinished else dict.fromkeys([name, *featured(name, also)])
-    told = {one: reading.evidence.get(key) for one, key in featured(name, also).items()}
-    return {name: reading.score, **{one: value for one, value in told.items() if value is not None}}
+    told: dict[str, float | None] = {name: reading.score}
+    told |= {one: reading.evidence.get(key) for one, key in featured(name, also).items()}
+    # What is no number is no finding either: it could not be had.
+    return {one: v for one, v in told.items() if v is not None and math.isfinite(v)}
 
 
 def featured(name: str, also: Sequence[str]) -> dict[str, str]:
