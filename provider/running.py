@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -67,8 +68,9 @@ def serve(
         # uvicorn raises the signal that ended it once more; SIGTERM too is to end this in order.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
+            # A process that was started with signals ignored, behind `nohup`, say, sees none again.
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
             say("\nended")
         finally:
             signal.signal(signal.SIGTERM, before)
