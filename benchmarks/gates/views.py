@@ -29,7 +29,7 @@ def _lines(found: GateResult) -> Table:
         box=None,
         pad_edge=False,
     )
-    table.add_column("gate")
+    table.add_column("gate", no_wrap=True)
     for name in ("false alarms", "detection", "unseen families", "area", "s", "passes", "missing"):
         table.add_column(name, justify="right")
     for line in found.lines:
@@ -103,8 +103,8 @@ def weakest(found: GateResult, most: int) -> list[str]:
 
 
 def label(line: Line) -> str:
-    """A line's name, with what kind of line it is where that is not plain."""
-    return f"{line.name} ({line.kind})" if line.kind != "detector" else line.name
+    """A line's name, marked where it is there for comparison only."""
+    return f"{line.name} ({line.kind})" if line.kind == "baseline" else line.name
 
 
 def share_text(one: Share) -> str:
