@@ -51,9 +51,11 @@ def _draw(found: GateResult, title: str, combined: list[Line], single: list[Line
     axes.axvline(found.nominal, color=style.MUTED, linewidth=1, linestyle=":")
     axes.set_xscale("log")
     axes.set_xlim(LEAST, 1)
+    axes.set_xticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])
+    axes.minorticks_off()
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("share of benign uploads stopped (dotted: nominal)")
     axes.set_ylabel("share of hostile uploads stopped")
     figure.legend(loc="outside right upper", fontsize=8)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold").set_gid("title")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold").set_gid("title")
     return figure
