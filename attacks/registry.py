@@ -21,7 +21,7 @@ import pydantic
 import pydantic.dataclasses
 
 from attacks.base import UserError
-from attacks.spec import POSITIONAL, Part
+from attacks.spec import POSITIONAL, Part, parse
 
 C = TypeVar("C")
 
@@ -81,6 +81,18 @@ def build(package: str, kind: type[C], part: Part) -> C:
     """
     cls = find(package, kind, part.name)
     return construct(cls, part.name, part.params)
+
+
+def single(package: str, kind: type[C], text: str) -> C:
+    """The one component that a spec names.
+
+    Raises:
+        UserError: it names several, an unknown one, or a parameter that is wrong.
+    """
+    written = parse(text)
+    if len(written) != 1 or len(written[0]) != 1:
+        raise UserError(f"{text!r}: one {kind.__name__.lower()}, without a sweep")
+    return build(package, kind, written[0][0])
 
 
 def construct(cls: type[C], name: str, params: Mapping[str, str]) -> C:

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from attacks.base import Chat, Message, Pair, Prompt, Row, Upload, UserError
-from attacks.registry import build
-from attacks.spec import parse
+from attacks.registry import single
 from eval.moderators.base import Moderator
 from targets.base import Decoding, Pools, Reply, Target
 
@@ -205,10 +204,7 @@ def moderator(text: str) -> Moderator:
     Raises:
         UserError: an unknown name or parameter.
     """
-    written = parse(text)
-    if len(written) != 1 or len(written[0]) != 1:
-        raise UserError(f"{text!r}: one moderator, without a sweep")
-    return build("eval.moderators", Moderator, written[0][0])
+    return single("eval.moderators", Moderator, text)
 
 
 class Fronted(Target):

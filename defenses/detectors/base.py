@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from attacks.base import Chat, Upload, UserError
-from attacks.registry import build
-from attacks.spec import parse
+from attacks.base import Chat, Upload
+from attacks.registry import single
 from defenses.base import Need, Provider
 
 SHOWN = 20
@@ -125,10 +124,7 @@ def detector(text: str) -> Detector:
     Raises:
         UserError: an unknown name or parameter.
     """
-    written = parse(text)
-    if len(written) != 1 or len(written[0]) != 1:
-        raise UserError(f"{text!r}: one detector, without a sweep")
-    return build("defenses.detectors", Detector, written[0][0])
+    return single("defenses.detectors", Detector, text)
 
 
 def strongest(findings: Iterable[Finding], chats: Mapping[int, Chat]) -> tuple[Finding, ...]:
