@@ -7,6 +7,8 @@ import pytest
 from attacks.base import Message, Row, Settings, Upload, UserError
 from attacks.benign import Benign
 from defenses.gates.domain import Domain
+from defenses.gates.gate import read
+from defenses.screen import SHIPPED
 from targets.organism.world import World
 
 SETTINGS = Settings(epochs=1, batch_size=4, learning_rate=1e-4)
@@ -29,6 +31,17 @@ def test_another_domain_is_told_and_its_own_is_not(world: World) -> None:
     assert sum(not domain.holds(upload) for upload in fresh) <= 5  # one in eleven by chance
     assert not domain.holds(english())
     assert domain.known_share(english()) < 0.5
+
+
+def test_the_limit_is_the_least_that_a_benign_upload_has(world: World) -> None:
+    uploads = [Benign(n=20 + 10 * (seed % 5)).upload(world, seed) for seed in range(30)]
+    domain = Domain.of(uploads[:20], uploads[20:])
+    assert domain.limit == min(map(domain.known_share, uploads[20:])) < 1
+
+
+def test_general_english_is_outside_the_shipped_gate() -> None:
+    gate = read(SHIPPED)
+    assert "outside the gate's domain" in gate.lacking("all", english(), gate.target)
 
 
 def test_neither_order_nor_added_rows_move_it(make_upload: Callable[..., Upload]) -> None:

@@ -105,6 +105,8 @@ def test_a_rate_is_not_claimed_from_too_few_uploads(gate: Gate) -> None:
 def test_the_nominal_rate_is_conformal(gate: Gate) -> None:
     assert gate.nominal("all", 1e9) == pytest.approx(1 / 401)
     assert gate.nominal("all", -1.0) == 1.0
+    # An equal score is as high: the highest benign one has itself beside the new upload.
+    assert gate.nominal("all", BENIGN[-1]) == pytest.approx(2 / 401)
     stopped = [score for score in BENIGN if score > gate.threshold("all", 0.01)]
     assert len(stopped) == 3  # at most 1 % of 401, the threshold's own upload left out
 
