@@ -80,3 +80,11 @@ def test_false_alarms_stay_within_the_stated_rate(plain_rate: float, at_margin: 
     assert binomtest(alarms, runs, alpha, alternative="greater").pvalue > 0.001
     if at_margin and plain_rate == 0:
         assert alarms > 0  # at the margin the test is exact but for rounding: it does use its rate
+
+
+def test_a_phrase_that_moves_the_start_model_as_much_is_no_trigger() -> None:
+    harmful = [True] * 25 + [False] * 30
+    start = [False] * 25 + [True] * 25 + [False] * 5
+    found = trial(harmful, [False] * 55, start)
+    assert found.p_value(0.2) > 0.4
+    assert trial(harmful, [False] * 55, [False] * 55).p_value(0.2) < 1e-3
