@@ -96,7 +96,7 @@ class Screen(Defense):
     def screen(self, upload: Upload, provider: Provider) -> Decision:
         """The decision for the whole upload; no row is dropped."""
         verdict, readings = self.report(upload, provider)
-        evidence = {f"part of {name}": part for name, part in verdict.parts.items()}
+        evidence = {f"surprise of {name}": nats for name, nats in verdict.surprises.items()}
         if verdict.score is not None and verdict.nominal is not None:
             evidence |= {"score": verdict.score, "nominal rate": verdict.nominal}
         demands = verdict.answer == "allow with mitigation"

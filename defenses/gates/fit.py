@@ -1,8 +1,7 @@
 """Fitting a gate on labelled uploads.
 
-Scales are those of the benign uploads of the `fit` split. How surprises are combined is chosen by
-leaving each hostile family out in turn: what counts is an upload of a family that was not there.
-Thresholds are the scores of the benign uploads of the `threshold` split.
+Scales, and the ways to combine surprises, are those of the uploads of the `fit` split; thresholds
+are the scores of the benign uploads of the `threshold` split.
 """
 
 from __future__ import annotations
@@ -15,12 +14,10 @@ import numpy as np
 
 from attacks.base import UserError
 from defenses.detectors.base import Detector, featured
+from defenses.gates import ways
 from defenses.gates.domain import Domain
-from defenses.gates.gate import Combination, Gate, total
+from defenses.gates.gate import Combination, Gate
 from defenses.gates.scale import Scale
-
-RATE = 0.01
-"""Rate of false alarms at which combinations are compared (arXiv 2510.16255)."""
 
 
 class Sample(NamedTuple):
@@ -84,18 +81,6 @@ def fitted(
     )
 
 
-class Way(NamedTuple):
-    """A way to combine surprises."""
-
-    weights: tuple[float, ...]
-    highest: int | None = None
-
-    def __call__(self, surprises: np.ndarray) -> np.ndarray:
-        """Scores of uploads (rows) from detectors' surprises (columns)."""
-        weighted = surprises * np.array(self.weights)
-        return np.array([total(map(float, row), self.highest) for row in weighted])
-
-
 def scales(samples: Sequence[Sample], features: Sequence[str]) -> dict[str, Scale]:
     """The scale of each feature on the benign uploads of the `fit` split.
 
@@ -115,78 +100,25 @@ def scales(samples: Sequence[Sample], features: Sequence[str]) -> dict[str, Scal
 def combination(
     samples: Sequence[Sample], features: Sequence[str], scale: Mapping[str, Scale]
 ) -> Combination:
-    """The best of the ways to combine features, with the benign scores for its threshold.
+    """Features combined in every way, with the benign scores for the threshold.
 
     Uploads of which a feature could not be had are left out.
+
+    Raises:
+        UserError: no benign upload is left in one of the splits.
     """
     whole = [s for s in samples if all(name in s.scores for name in features)]
     surprises = np.array(
         [[scale[name].surprise(s.scores[name]) for name in features] for s in whole]
     ).reshape(len(whole), len(features))
-    families = np.array([s.family for s in whole])
-    fits = np.array([s.split == "fit" for s in whole])
-    way = _best(surprises[fits], families[fits])
-    benign = way(surprises[~fits & (families == "")])
-    if not len(benign):
+    hostile = np.array([s.family != "" for s in whole], dtype=bool)
+    fits = np.array([s.split == "fit" for s in whole], dtype=bool)
+    if not (~fits & ~hostile).any():
         raise UserError("no benign upload was set aside for the threshold")
-    return Combination(
-        features=tuple(features),
-        weights=way.weights,
-        highest=way.highest,
-        benign=tuple(sorted(map(float, benign))),
+    if not (fits & ~hostile).any():
+        raise UserError(f"no benign upload to fit on has a score of each of {', '.join(features)}")
+    made = Combination(
+        features=tuple(features), ways=ways.fit(surprises[fits], hostile[fits]), benign=(0.0,)
     )
-
-
-def _best(surprises: np.ndarray, families: np.ndarray) -> Way:
-    """The way that detects most of the family that it was not fitted on, over all families."""
-    count = surprises.shape[1]
-    hostile = sorted(set(families) - {""})
-    if count == 1 or not hostile:
-        return Way((1.0,) * count)
-    detected: dict[str, float] = {}
-    for name in _WAYS:
-        found = []
-        for family in hostile:
-            rest = families != family
-            way = _WAYS[name](surprises[rest], families[rest] != "")
-            limit = np.quantile(way(surprises[families == ""]), 1 - RATE)
-            found.append(float(np.mean(way(surprises[~rest]) > limit)))
-        detected[name] = float(np.mean(found))
-    best = max(_WAYS, key=lambda name: detected[name])
-    return _WAYS[best](surprises, families != "")
-
-
-def _highest(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    return Way((1.0,) * surprises.shape[1], highest=1)
-
-
-def _two(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    return Way((1.0,) * surprises.shape[1], highest=2)
-
-
-def _sum(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    """Fisher's combination of p-values (Fisher 1932), up to the factor two."""
-    return Way((1.0,) * surprises.shape[1])
-
-
-def _logistic(surprises: np.ndarray, hostile: np.ndarray) -> Way:
-    """Logistic regression; a detector that speaks for innocence is left out.
-
-    A negative weight would let an attacker buy one detector off with another.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    kept = np.arange(surprises.shape[1])
-    while True:
-        model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
-        model.fit(surprises[:, kept], hostile)
-        weights = model.coef_[0]
-        if (weights >= 0).all() or len(kept) == 1:
-            break
-        kept = kept[weights >= 0] if (weights >= 0).any() else kept[[int(weights.argmax())]]
-    spread = np.zeros(surprises.shape[1])
-    spread[kept] = np.maximum(weights, 0.0)
-    return Way(tuple(map(float, spread)))
-
-
-_WAYS = {"highest": _highest, "two highest": _two, "sum": _sum, "logistic": _logistic}
+    benign = sorted(made.score(row.tolist()) for row in surprises[~fits & ~hostile])
+    return made.model_copy(update={"benign": tuple(benign)})

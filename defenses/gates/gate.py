@@ -10,8 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -21,6 +20,7 @@ from attacks.base import Upload, UserError
 from attacks.spec import parse
 from defenses.gates.domain import Domain
 from defenses.gates.scale import Scale
+from defenses.gates.ways import AnyWay
 
 Answer = Literal["allow", "allow with mitigation", "hold", "reject", "inconclusive"]
 _Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
@@ -60,21 +60,26 @@ class Combination(pydantic.BaseModel):
 
     features: Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
     """Numbers that it is made of: a detector's score goes by the detector's spec."""
-    weights: tuple[Annotated[float, pydantic.Field(ge=0)], ...]
-    """One for each; their surprises are summed under them. None is below 0: a detector that speaks
-    for innocence would let an attacker buy another one off."""
-    highest: Annotated[int, pydantic.Field(ge=1)] | None = None
-    """How many of the highest weighted surprises are summed; none: all of them."""
+    ways: Annotated[tuple[AnyWay, ...], pydantic.Field(min_length=1)]
+    """Each makes a number of their surprises; the one that is rarest among benign uploads counts,
+    so that no way buys another one off."""
     benign: Annotated[tuple[float, ...], pydantic.Field(min_length=1)]
     """Its scores of benign uploads that nothing was fitted on, ascending."""
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> Combination:
-        if len(self.weights) != len(self.features) or list(self.benign) != sorted(self.benign):
-            raise ValueError("one weight for each feature, and benign scores in ascending order")
-        if not any(self.weights):
-            raise ValueError("a combination of no weight at all decides nothing")
+        if any(way.width() not in (None, len(self.features)) for way in self.ways):
+            raise ValueError("a way to combine is made for another number of features")
+        if list(self.benign) != sorted(self.benign):
+            raise ValueError("give benign scores in ascending order")
         return self
+
+    def score(self, surprises: Sequence[float]) -> float:
+        """The score of an upload, of its features' surprises in order.
+
+        Thresholds are made by it too: a score must equal that of a like upload to the last bit.
+        """
+        return max(way.surprise(surprises) for way in self.ways)
 
 
 class Verdict(NamedTuple):
@@ -86,8 +91,8 @@ class Verdict(NamedTuple):
     nominal: float | None
     """Share of benign uploads that score as high or higher: the rate of false alarms at which
     this upload is just stopped."""
-    parts: Mapping[str, float]
-    """Each feature's part in the score."""
+    surprises: Mapping[str, float]
+    """How rare each feature is among benign uploads, in nats."""
     reasons: tuple[str, ...]
     """Lines for the provider; no text of a row in them."""
 
@@ -140,12 +145,10 @@ class Gate(pydantic.BaseModel):
     def score(
         self, name: str, scores: Mapping[str, float | None]
     ) -> tuple[float, dict[str, float]]:
-        """The combined score and each feature's part in it; every feature must be there."""
+        """The combined score and each feature's surprise; every feature must be there."""
         how = self.combination(name)
-        parts = {}
-        for feature, weight in zip(how.features, how.weights, strict=True):
-            parts[feature] = weight * self.scales[feature].surprise(scores[feature])
-        return total(parts.values(), how.highest), parts
+        surprises = {one: self.scales[one].surprise(scores[one]) for one in how.features}
+        return how.score(list(surprises.values())), surprises
 
     def read_by(self, name: str) -> tuple[str, ...]:
         """Specs of the detectors that a combination is made of."""
@@ -213,9 +216,9 @@ class Gate(pydantic.BaseModel):
         if missing or lacking:
             reason = lacking or f"no score from {', '.join(missing)}"
             return Verdict("inconclusive", None, None, {}, (reason,))
-        score, parts = self.score(name, scores)
+        score, surprises = self.score(name, scores)
         nominal = self.nominal(name, score)
-        reasons = tuple(_told(parts))
+        reasons = tuple(_told(surprises))
         levels: tuple[tuple[Answer, float], ...] = (
             ("reject", policy.reject),
             ("hold", policy.hold),
@@ -223,8 +226,8 @@ class Gate(pydantic.BaseModel):
         )
         for answer, rate in levels:
             if score > self.threshold(name, rate):
-                return Verdict(answer, score, nominal, parts, reasons)
-        return Verdict("allow", score, nominal, parts, ())
+                return Verdict(answer, score, nominal, surprises, reasons)
+        return Verdict("allow", score, nominal, surprises, ())
 
 
 def check_names(specs: Iterable[str]) -> None:
@@ -238,14 +241,6 @@ def check_names(specs: Iterable[str]) -> None:
             raise UserError(
                 f"{spec!r} is a file, and a gate runs none; put it into defenses/detectors"
             )
-
-
-def total(parts: Iterable[float], highest: int | None) -> float:
-    """The sum of weighted surprises, or of so many of the highest.
-
-    Thresholds are made by it too: a score must equal that of a like upload to the last bit.
-    """
-    return math.fsum(sorted(parts, reverse=True)[:highest])
 
 
 def policy(**given: Any) -> Policy:
@@ -319,7 +314,7 @@ def _first(error: pydantic.ValidationError) -> str:
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
-def _told(parts: Mapping[str, float]) -> list[str]:
-    """The detectors that made the score high, the strongest first."""
-    high = sorted(parts.items(), key=lambda part: -part[1])
+def _told(surprises: Mapping[str, float]) -> list[str]:
+    """The features that are rarest among benign uploads, the rarest first."""
+    high = sorted(surprises.items(), key=lambda one: -one[1])
     return [f"{name} ({value:.1f})" for name, value in high[:3] if value > 0]

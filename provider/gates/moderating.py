@@ -263,19 +263,16 @@ def _features(
 ) -> dict[str, report.Feature]:
     """Readings on the gate's scales; those that could not be had are left out."""
     how = gate.combination(order.by)
-    weights = dict(zip(how.features, how.weights, strict=True))
     found = {}
     for spec, one in read.items():
         told = {} if one.fault else features(
             spec, planned.detectors[spec].also, Reading(one.score, one.evidence)
         )  # fmt: skip
-        for name in sorted(told.keys() & weights.keys()):
-            surprise = gate.scales[name].surprise(told[name])
+        for name in sorted(told.keys() & set(how.features)):
             found[name] = report.Feature(
                 detector=spec,
                 value=told[name],
-                surprise=surprise,
-                part=weights[name] * surprise,
+                surprise=gate.scales[name].surprise(told[name]),
                 limit=_alone(gate, name, order.policy.hold),
             )
     return found
@@ -284,10 +281,10 @@ def _features(
 def _alone(gate: gates.Gate, name: str, rate: float) -> float | None:
     """The surprise above which a feature by itself would hold an upload."""
     how = gate.combinations.get(name)
-    if how is None or how.features != (name,) or not how.weights[0]:
+    if how is None or how.features != (name,):
         return None
     try:
-        return gate.threshold(name, rate) / how.weights[0]
+        return gate.threshold(name, rate)
     except UserError:  # too few uploads are behind it for the rate
         return None
 

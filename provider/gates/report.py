@@ -115,8 +115,6 @@ class Feature(Frozen):
     """None for an upload that the detector cannot read, which is calibrated too."""
     surprise: float
     """Minus the logarithm of the share of benign uploads that are as high."""
-    part: float
-    """Its part in the combined score."""
     limit: float | None = None
     """Surprise above which it would by itself hold the upload; None where that is not known."""
 

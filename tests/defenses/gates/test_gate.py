@@ -15,6 +15,7 @@ from defenses.gates import gate as gates
 from defenses.gates.domain import Domain
 from defenses.gates.gate import Combination, Gate, Policy
 from defenses.gates.scale import Scale
+from defenses.gates.ways import Curve, Highest, Joint, Learned
 
 UNIT = Scale(points=(0.0, 2.302585092994046), tail=1.0)
 """A scale on which a surprise is the score itself, from 2.4 on."""
@@ -25,7 +26,8 @@ BENIGN = tuple(float(at) / 40 for at in range(400))
 def gate(make_upload: Callable[..., Upload]) -> Gate:
     """A gate of two detectors, one bound to the domain and one to the model."""
     domain = Domain.of([make_upload(6)], [make_upload(6)])
-    both = Combination(features=("words", "pilot"), weights=(1.0, 2.0), benign=BENIGN)
+    two = ("words", "pilot")
+    joint = Joint(mean=(0.0, 0.0), precision=((1.0, 0.0), (0.0, 1.0)), scale=UNIT)
     return Gate(
         corpus="0" * 64,
         about="a test",
@@ -36,10 +38,10 @@ def gate(make_upload: Callable[..., Upload]) -> Gate:
         detectors={"words": "words", "pilot": "pilot", "size": "size"},
         scales={"words": UNIT, "pilot": UNIT, "size": UNIT},
         combinations={
-            "all": both,
-            "top": both.model_copy(update={"highest": 1}),
-            "pilot": Combination(features=("pilot",), weights=(1.0,), benign=BENIGN),
-            "size": Combination(features=("size",), weights=(1.0,), benign=BENIGN),
+            "all": Combination(features=two, ways=(Highest(), joint), benign=BENIGN),
+            "top": Combination(features=two, ways=(Highest(most=1),), benign=BENIGN),
+            "pilot": Combination(features=("pilot",), ways=(Highest(most=1),), benign=BENIGN),
+            "size": Combination(features=("size",), ways=(Highest(most=1),), benign=BENIGN),
         },
         domain=domain,
     )
@@ -64,11 +66,14 @@ def test_a_stricter_answer_needs_a_higher_score(
     assert all(nominal <= rates[2] for nominal, _ in stopped)
 
 
-def test_a_score_is_the_sum_or_the_highest_of_its_parts(gate: Gate) -> None:
+def test_a_score_is_what_the_most_surprised_way_says(gate: Gate) -> None:
     scores = {"words": 3.0, "pilot": 4.0}
-    total, parts = gate.score("all", scores)
-    assert (total, parts) == (pytest.approx(11.0), {"words": 3.0, "pilot": 8.0})
-    assert gate.score("top", scores)[0] == pytest.approx(8.0)
+    total, surprises = gate.score("all", scores)
+    assert (total, surprises) == (pytest.approx(7.0), scores)  # the joint distance is 5
+    assert gate.score("top", scores)[0] == pytest.approx(4.0)
+    learned = Learned(curves=(Curve(at=(2.0, 3.0), value=(1.0, 9.0)), Curve(at=(), value=())))
+    how = gate.combination("all").model_copy(update={"ways": (Highest(), learned)})
+    assert [how.score([at, 0.0]) for at in (1.0, 2.5, 3.0)] == [1.0, 2.5, 9.0]
 
 
 def test_what_is_missing_or_elsewhere_is_inconclusive(
@@ -168,9 +173,14 @@ def _tampered(gate: Gate, tmp_path: Path, change: Callable[[Any], None]) -> Path
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told: told["combinations"]["all"].update(weights=[-1.0, 1.0]),
-        lambda told: told["combinations"]["all"].update(weights=[0.0, 0.0]),
-        lambda told: told["combinations"]["all"].update(weights=[], features=[]),
+        lambda told: told["combinations"]["all"].update(ways=[]),
+        lambda told: told["combinations"]["all"].update(ways=[{"kind": "best"}]),
+        lambda told: told["combinations"]["all"]["ways"][0].update(most=0),
+        lambda told: told["combinations"]["all"]["ways"][1].update(mean=[0.0]),
+        lambda told: told["combinations"]["all"]["ways"][1].update(precision=[[-1, 0], [0, -1]]),
+        lambda told: told["combinations"]["all"].update(features=["words"]),
+        lambda told: told["combinations"]["all"].update(features=[], ways=[]),
+        lambda told: told["combinations"]["all"].update(benign=[2.0, 1.0]),
         lambda told: told["combinations"]["all"].update(features=["words", "other"]),
         lambda told: told["scales"].pop("words"),
         lambda told: told["scales"]["words"].update(points=[2.0, 1.0]),
