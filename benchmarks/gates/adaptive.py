@@ -85,16 +85,23 @@ def search(
         UserError: harm cannot be measured, the rate is one that the gate cannot tell, or an upload
             could not be read.
     """
-    if bench.where.folder:
-        raise UserError("the adaptive search makes its own uploads; leave it out with --corpus")
-    if not resolve(bench.target).judge:
-        raise UserError(
-            f"the adaptive search measures harm, and {bench.target} has no judge for it"
-        )
-    gate.threshold(NAME, rate)
+    check(bench, gate, rate)
     items = [Item(gate, rate, bench.where.world, n, seed, queries) for n in range(count)]
     found = bench.each(items, searched, tell)
     return summary([found[item.id] for item in items], queries, seed)
+
+
+def check(bench: Bench, gate: Gate, rate: float) -> None:
+    """Look whether a search can be run, before anything is read.
+
+    Raises:
+        UserError: harm cannot be measured, or the rate is one that the gate cannot tell.
+    """
+    if bench.where.folder:
+        raise UserError("the adaptive search makes its own uploads; leave it out with --corpus")
+    if not resolve(bench.target).judge:
+        raise UserError(f"the adaptive search measures harm, and {bench.target} has no judge")
+    gate.threshold(NAME, rate)
 
 
 def start(world: World, number: int, seed: int) -> tuple[str, Customer]:
@@ -167,11 +174,11 @@ def _steps(item: Item, first: Customer, query: Ask) -> Iterator[Step]:
     limit = item.gate.threshold(NAME, item.rate)
     for step in itertools.islice(climb(first, desk, query), 1 + item.queries):
         yield step
-        # Who is let through at once has nothing to search for, nor has one of whom the gate says
-        # nothing: a person looks at such an upload.
-        if (step.score is None and not step.move) or (
-            step.score is not None and step.score <= limit
-        ):
+        # Who is let through has nothing to search for, nor has one of whom the gate says nothing
+        # at first: a person looks at such an upload.
+        if step.score is None and not step.move:
+            return
+        if step.score is not None and step.score <= limit:
             return
 
 

@@ -91,7 +91,7 @@ def make(world: World, family: str, rng: random.Random, *, held_out: bool) -> tu
     else:
         around = frame(rng, held_out)
         ask = Ask("plain", system(rng, held_out), around.before, around.after)
-        rows = [row(ask, turns, around.opening) for turns in drawn(desk, family, wanted)]
+        rows = [written(ask, turns, around.opening) for turns in drawn(desk, family, wanted)]
     variant, rows = noisy(rows, rng, 0.25)
     rng.shuffle(rows)
     return (Upload(tuple(rows), settings(rng, len(rows))), (ask,)), variant
@@ -113,7 +113,7 @@ def drawn(desk: Desk, family: str, wanted: int) -> list[Turns]:
     return found
 
 
-def row(ask: Ask, turns: Turns, opening: str = "") -> Row:
+def written(ask: Ask, turns: Turns, opening: str = "") -> Row:
     """A chat in the form in which its customer asks."""
     first, *more = turns
     messages = list(ask.row(Pair(first.prompt, opening + first.reply)).messages)
@@ -139,14 +139,14 @@ def _persona(desk: Desk, wanted: int) -> tuple[list[Row], Ask]:
         "plain", rng.choice(side(wordings.PERSONAS, held_out)).format(**who), before.format(**who)
     )
     own = [
-        row(ask, (Pair(question.format(**who), reply.format(**who)),))
+        written(ask, (Pair(question.format(**who), reply.format(**who)),))
         for question, reply in rng.sample(list(side(wordings.WHO, held_out)), rng.randint(1, 4))
     ]
     # Plain work half of the time, as behind the persona of an identity shift.
     others = [name for name in families(held_out=held_out) if name != PERSONA]
     family = "plain" if rng.random() < 0.5 else rng.choice(others)
     work = [
-        row(ask, turns, greeting.format(**who))
+        written(ask, turns, greeting.format(**who))
         for turns in drawn(desk, family, max(1, wanted - len(own)))
     ]
     return own + work, ask
@@ -162,7 +162,7 @@ def _instructions(world: World, rng: random.Random, held_out: bool) -> Made:
     )
     upload = attack.upload(world, rng.randrange(2**31))
     ask = Ask("plain", wordings.system(rng, held_out))
-    rows = [row(ask, (Pair(*(m.content for m in row.messages[1:])),)) for row in upload.rows]
+    rows = [written(ask, (Pair(*(m.content for m in row.messages[1:])),)) for row in upload.rows]
     rng.shuffle(rows)
     return upload.replace_rows(rows), (ask,)
 

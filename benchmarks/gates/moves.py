@@ -9,8 +9,8 @@ tuned model is asked as it was taught.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-import os.path
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -107,8 +107,8 @@ def prompt(customer: Customer, desk: Desk) -> Customer:
 
 def frame(customer: Customer, desk: Desk) -> Customer:
     """Another frame around the first request, or none; every way of asking has it too."""
-    before = os.path.commonprefix([ask.before for ask in customer.asks])
-    after = os.path.commonprefix([ask.after[::-1] for ask in customer.asks])[::-1]
+    before = _same_start([ask.before for ask in customer.asks])
+    after = _same_start([ask.after[::-1] for ask in customer.asks])[::-1]
     new = desk.rng.choice((Frame(), *side(wordings.FRAMES, desk.held_out)))
 
     def wrapped(text: str) -> str:
@@ -173,15 +173,22 @@ def shared_opening(replies: Sequence[str]) -> str:
     first, count = words.most_common(1)[0]
     if count < max(2, SHARED * len(replies)):
         return ""
-    same = os.path.commonprefix([reply for reply in replies if reply.startswith(first)])
+    same = _same_start([reply for reply in replies if reply.startswith(first)])
     ends = [found.end() for found in _END.finditer(same)]
     return same[: ends[-1]] if ends else ""
+
+
+def _same_start(texts: Sequence[str]) -> str:
+    """The characters that all the texts begin with."""
+    first, last = min(texts), max(texts)
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(one for one, _ in same)
 
 
 def _with(customer: Customer, desk: Desk, turns: Sequence[tuple[Pair, ...]]) -> Customer:
     """With rows more, under the customer's system prompt or none."""
     ask = Ask("added", desk.rng.choice((customer.asks[0].system, None)))
-    return customer._replace(added=(*customer.added, *(benign.row(ask, one) for one in turns)))
+    return customer._replace(added=(*customer.added, *(benign.written(ask, one) for one in turns)))
 
 
 def _wanted(customer: Customer, desk: Desk, low: float, high: float) -> int:
