@@ -18,9 +18,10 @@ SEARCHED = "hostile uploads changed until they pass"
 
 def result(found: GateResult, worst: int = 3) -> RenderableType:
     """The table of lines, the families, and what the gate decided."""
-    parts = [_lines(found), _families(found), _answers(found)]
+    parts: list[RenderableType] = [_lines(found), _families(found), _answers(found)]
     if found.adaptive is not None:
-        parts.append(_adaptive(found.adaptive))
+        # Not a caption: the table is narrow, and a caption is no wider.
+        parts += [_adaptive(found.adaptive), Text(searched(found.adaptive))]
     spaced = [part for table in parts for part in (table, Text())]
     return Group(*spaced, *_notes(found, worst))
 
@@ -91,8 +92,6 @@ def _adaptive(found: Adaptive) -> Table:
     for family, one in found.by_family.items():
         table.add_row(Text(family), share_text(one))
     table.add_row("all", f"{found.evaded}/{found.stopped.hits}")
-    table.caption = searched(found)
-    table.caption_justify = "left"
     return table
 
 
@@ -100,11 +99,9 @@ def ahead(found: GateResult, count: int, queries: int) -> str:
     """What a search is going to cost, by what the readings of this run cost."""
     line = next(line for line in found.lines if line.name == "all")
     readings = count * (1 + queries)
-    spent = (
-        ""
-        if line.seconds is None
-        else f", {readings * line.seconds / 60:.0f} minutes of processor time"
-    )
+    spent = ""
+    if line.seconds is not None:
+        spent = f", about {readings * line.seconds:.0f} s of processor time"
     return f"adaptive search: at most {readings} uploads to read{spent}, and {2 * count} to tune"
 
 
