@@ -169,13 +169,13 @@ MOVES: Final[Mapping[str, Move]] = {
 
 def shared_opening(replies: Sequence[str]) -> str:
     """Whole phrases that at least `SHARED` of the replies begin with; empty where none is."""
-    words = Counter(" ".join(reply.split(" ")[:2]) for reply in replies)
-    first, count = words.most_common(1)[0]
+    ends = [_END.search(reply) for reply in replies]
+    phrases = Counter(end.string[: end.end()] for end in ends if end)
+    first, count = next(iter(phrases.most_common(1)), ("", 0))
     if count < max(2, SHARED * len(replies)):
         return ""
     same = _same_start([reply for reply in replies if reply.startswith(first)])
-    ends = [found.end() for found in _END.finditer(same)]
-    return same[: ends[-1]] if ends else ""
+    return same[: [end.end() for end in _END.finditer(same)][-1]]
 
 
 def _same_start(texts: Sequence[str]) -> str:
