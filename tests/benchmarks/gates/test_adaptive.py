@@ -20,6 +20,7 @@ from benchmarks.gates.results import GateResult, Search
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.store import Store
 from cli import main
+from defenses.gates.domain import Domain
 from defenses.gates.gate import Gate
 from targets.organism.world import World
 from tests.benchmarks.gates.past import past_uploads
@@ -117,7 +118,9 @@ def test_an_upload_in_other_words_has_no_score(place: Place) -> None:
     _, one = start(WORLD, 1, 0)
     row = one.own[0]
     strange = type(row)(tuple(m._replace(content="zyx qwv kjh") for m in row.messages))
-    bound = place.gate.model_copy(update={"bound": ("size",)})
+    benign = [made.upload for made in corpus(WORLD, 0, 0.02) if made.intent == "benign"]
+    known = {"bound": ("persona",), "domain": Domain.of(benign[::2], benign[1::2])}
+    bound = place.gate.model_copy(update=known)
     query = adaptive._gate(place.item(1)._replace(gate=bound), place.lab)
     assert query(one._replace(own=(strange,)).upload) is None
     assert query(one.upload) is not None
