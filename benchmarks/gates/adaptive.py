@@ -212,7 +212,8 @@ def _fits(upload: Upload, lab: Lab) -> bool:
 def _key(item: Item, first: Customer, lab: Lab) -> str:
     """Hash of everything that moves a search's scores."""
     readers = [component_digest(detector(spec)) for spec in item.gate.read_by(NAME)]
-    made_by = code("benchmarks.gates.climb", "defenses.gates.gate", lab.resolved.start.module)
+    # All of this module: what is kept is told to the search again, which must ask the same.
+    made_by = code("benchmarks.gates.adaptive", lab.resolved.start.module)
     provider = owned(lab, provider_of(lab, reading.SEED))
     told = (gates.digest(item.gate), item.rate, item.world, item.number, item.seed, item.queries)
     return digest("adaptive", told, first, readers, provider, environment(), made_by)

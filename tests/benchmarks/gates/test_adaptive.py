@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.base import UserError
-from benchmarks.gates import adaptive, hostile, reading, run
+from benchmarks.gates import adaptive, hostile, reading, run, views
 from benchmarks.gates.adaptive import Item, harmful, searched, start, summary
 from benchmarks.gates.corpus import corpus
 from benchmarks.gates.opening import Where
@@ -181,6 +181,8 @@ def test_only_uploads_that_were_stopped_count() -> None:
 def test_of_nothing_nothing_is_said() -> None:
     found = summary([told("aoa", False, False, False)], 4, 0)
     assert found.success is found.mean_queries is found.harm_before is found.harm_after is None
+    assert "0 of 1 new hostile uploads" in views.searched(found)
+    assert "\N{EM DASH} % evade" in views.searched(found)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
