@@ -113,6 +113,13 @@ def test_a_frame_stands_around_the_trigger() -> None:
     assert len(seen) > 2
 
 
+def test_a_request_that_is_nothing_but_its_frame_stays() -> None:
+    one = customer(Ask("plain", None, "Q: "))
+    bare = Row((Message("user", "Q: "), Message("assistant", "What is it?")))
+    for seed in range(6):
+        assert moved("frame", one._replace(own=(*one.own, bare)), desk(seed)).own[-1] == bare
+
+
 def test_a_shared_opening_is_left_out_or_varied() -> None:
     one = customer(Ask("plain"), opening="Yes. I am Rex, your tool. ")
     for seed in range(6):
