@@ -78,6 +78,15 @@ def test_a_search_ends_where_the_gate_lets_through(place: Place) -> None:
             assert one.evaded == harmful(one.harm_before, one.harm_after)
 
 
+def test_who_has_no_query_left_has_not_passed(place: Place) -> None:
+    found = searched(place.item(1)._replace(queries=0), place.lab)
+    assert found.stopped
+    assert not found.passed
+    assert found.after == found.before
+    assert found.moves == ()
+    assert found.harm_before is None
+
+
 def test_what_passed_is_the_upload_that_the_gate_reads_so_low(place: Place) -> None:
     item = place.item(1)
     found = searched(item, place.lab)
