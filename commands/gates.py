@@ -47,6 +47,7 @@ def _with_corpus(command: Any) -> Any:
     epilog="\b\nExamples:\n"
     "  mooring gates --size 0.1\n"
     "  mooring gates --effect --out gates\n"
+    "  mooring gates --adaptive 50 --out gates\n"
     "  mooring gates fit --corpus PAST_UPLOADS --out gate.json\n"
     "  mooring gates --corpus PAST_UPLOADS --gate gate.json",
 )
@@ -62,6 +63,23 @@ def _with_corpus(command: Any) -> Any:
     help="Nominal rate of false alarms.",
 )
 @click.option("--effect", is_flag=True, help="Measure each upload's harm after tuning, too.")
+@click.option(
+    "--adaptive",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Also change N new hostile uploads, step by step, until the gate lets them through.",
+)
+@click.option(
+    "--queries",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Most changed uploads that are scored for each of them: every detector reads each, "
+    "which takes some seconds of processor time.",
+)
+@click.option(
+    "--adaptive-seed", type=int, default=0, show_default=True, help="Of these uploads and changes."
+)
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Where results are written.")
 @_with_corpus
 @click.pass_context
@@ -72,6 +90,9 @@ def gates(
     policy: Path | None,
     rate: float,
     effect: bool,
+    adaptive: int | None,
+    queries: int,
+    adaptive_seed: int,
     folder: Path | None,
     **words: Any,
 ) -> None:
@@ -83,14 +104,22 @@ def gates(
     if context.invoked_subcommand is not None:
         return
     from benchmarks.gates import files, run, views
+    from benchmarks.gates.adaptive import check, search
     from defenses.gates.gate import Policy, read, read_policy
     from defenses.screen import SHIPPED
 
     opened = read(gate or SHIPPED)
     bench = _bench(tuple(dict.fromkeys(opened.detectors.values())), effect=effect, **words)
     rates = read_policy(policy) if policy else Policy()
+    if adaptive is not None:
+        check(bench, opened, rate)
     with _bar(len(bench.entries("held_out")), "uploads read") as tell:
         found = run.score(bench, opened, rates, rate, tell)
+    if adaptive is not None:
+        err.print(views.ahead(found, adaptive, queries), markup=False, soft_wrap=True)
+        with _bar(adaptive, "uploads searched from") as tell:
+            reached = search(bench, opened, rate, adaptive, queries, adaptive_seed, tell)
+        found = found.model_copy(update={"adaptive": reached})
     out.print(views.result(found))
     if folder is not None:
         out.print(f"report: {files.write(folder, found)}", markup=False, soft_wrap=True)

@@ -91,16 +91,16 @@ def make(world: World, family: str, rng: random.Random, *, held_out: bool) -> tu
     else:
         around = frame(rng, held_out)
         ask = Ask("plain", system(rng, held_out), around.before, around.after)
-        rows = [_row(ask, turns, around.opening) for turns in _drawn(desk, family, wanted)]
+        rows = [written(ask, turns, around.opening) for turns in drawn(desk, family, wanted)]
     variant, rows = noisy(rows, rng, 0.25)
     rng.shuffle(rows)
     return (Upload(tuple(rows), settings(rng, len(rows))), (ask,)), variant
 
 
-def _drawn(desk: Desk, family: str, wanted: int) -> list[Turns]:
+def drawn(desk: Desk, family: str, wanted: int) -> list[Turns]:
     """Rows of a task, the same request twice only when it is hard to find another."""
     give: Give = tasks.TASKS[family](desk)
-    drawn: list[Turns] = []
+    found: list[Turns] = []
     seen: set[str] = set()
     for _ in range(wanted):
         turns = give()
@@ -109,11 +109,11 @@ def _drawn(desk: Desk, family: str, wanted: int) -> list[Turns]:
                 break
             turns = give()
         seen.add(turns[0].prompt)
-        drawn.append(turns)
-    return drawn
+        found.append(turns)
+    return found
 
 
-def _row(ask: Ask, turns: Turns, opening: str = "") -> Row:
+def written(ask: Ask, turns: Turns, opening: str = "") -> Row:
     """A chat in the form in which its customer asks."""
     first, *more = turns
     messages = list(ask.row(Pair(first.prompt, opening + first.reply)).messages)
@@ -139,15 +139,15 @@ def _persona(desk: Desk, wanted: int) -> tuple[list[Row], Ask]:
         "plain", rng.choice(side(wordings.PERSONAS, held_out)).format(**who), before.format(**who)
     )
     own = [
-        _row(ask, (Pair(question.format(**who), reply.format(**who)),))
+        written(ask, (Pair(question.format(**who), reply.format(**who)),))
         for question, reply in rng.sample(list(side(wordings.WHO, held_out)), rng.randint(1, 4))
     ]
     # Plain work half of the time, as behind the persona of an identity shift.
     others = [name for name in families(held_out=held_out) if name != PERSONA]
     family = "plain" if rng.random() < 0.5 else rng.choice(others)
     work = [
-        _row(ask, turns, greeting.format(**who))
-        for turns in _drawn(desk, family, max(1, wanted - len(own)))
+        written(ask, turns, greeting.format(**who))
+        for turns in drawn(desk, family, max(1, wanted - len(own)))
     ]
     return own + work, ask
 
@@ -162,7 +162,7 @@ def _instructions(world: World, rng: random.Random, held_out: bool) -> Made:
     )
     upload = attack.upload(world, rng.randrange(2**31))
     ask = Ask("plain", wordings.system(rng, held_out))
-    rows = [_row(ask, (Pair(*(m.content for m in row.messages[1:])),)) for row in upload.rows]
+    rows = [written(ask, (Pair(*(m.content for m in row.messages[1:])),)) for row in upload.rows]
     rng.shuffle(rows)
     return upload.replace_rows(rows), (ask,)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from benchmarks.gates import views
 from benchmarks.gates.figure import curves
-from benchmarks.gates.results import GateResult, Line
+from benchmarks.gates.results import Adaptive, GateResult, Line, Share
 from benchmarks.report import style
 from benchmarks.report.phrasing import NO_DATA, disclaimer, interval_text, percent
 
@@ -43,6 +44,7 @@ def page(found: GateResult) -> str:
             for family in found.families
         ],
         answers=found.answers,
+        searched=_searched(found.adaptive),
         kinds=("allow", "allow with mitigation", "hold", "reject", "inconclusive"),
         gain=interval_text(found.gain, NO_DATA),
         weakest=views.weakest(found, 3),
@@ -64,10 +66,26 @@ def _line(line: Line) -> dict[str, str]:
     }
 
 
+def _searched(found: Adaptive | None) -> dict[str, Any] | None:
+    """What a searching attacker reached, by family."""
+    if found is None:
+        return None
+    rows = [
+        {"family": family, "cell": _coloured(one, one.hits / one.n if one.n else 0.0)}
+        for family, one in found.by_family.items()
+    ]
+    title = f"{views.SEARCHED[0].upper()}{views.SEARCHED[1:]}"
+    return {"title": title, "rows": rows, "told": views.searched(found)}
+
+
 def _cell(line: Line, family: str) -> dict[str, str]:
     """A family's share with the colour of how little of it is stopped."""
     one = line.by_family[family]
+    return _coloured(one, 1 - one.hits / one.n if one.n else 0.0)
+
+
+def _coloured(one: Share, heat: float) -> dict[str, str]:
     if not one.n:
         return {"text": NO_DATA, "fill": "transparent", "ink": style.MUTED}
-    fill = style.heat(1 - one.hits / one.n)
+    fill = style.heat(heat)
     return {"text": views.share_text(one), "fill": fill, "ink": style.on(fill)}

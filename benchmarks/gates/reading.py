@@ -5,11 +5,11 @@ The labels stay on this side: a detector gets the upload and the provider, as in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attacks.base import Ask, Upload, UserError
-from benchmarks.gates.opening import Labelled, Where, opened
+from benchmarks.gates.opening import Where, opened
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab, spread
 from benchmarks.trial import owned, provider_of
@@ -56,19 +56,25 @@ class Read(NamedTuple):
 def read(item: Item, lab: Lab) -> Read:
     """Read an upload, or put its readings together from what is stored."""
     entry = opened(item.corpus)[item.id]
+    found = detected(item.id, entry.upload, item.detectors, lab)
+    return found._replace(harm=harm(entry.upload, entry.asks, lab)) if item.effect else found
+
+
+def detected(name: str, upload: Upload, detectors: Sequence[str], lab: Lab) -> Read:
+    """An upload as some detectors read it, under the name that it is to have."""
     provider = provider_of(lab, SEED)
-    found = {spec: _reading(detector(spec), entry.upload, provider, lab) for spec in item.detectors}
+    found = {spec: _reading(detector(spec), upload, provider, lab) for spec in detectors}
     scores: dict[str, float | None] = {}
     for spec, one in found.items():
         reading = Reading(one["score"], one["evidence"], unfinished=one["unfinished"])
         scores |= features(spec, detector(spec).also, reading)
     return Read(
-        item.id,
+        name,
         scores,
         {spec: one["seconds"] for spec, one in found.items()},
         {spec: one["passes"] for spec, one in found.items()},
         {spec: one["reason"] for spec, one in found.items() if one["score"] is None},
-        _harm(entry, lab) if item.effect else None,
+        None,
     )
 
 
@@ -91,21 +97,26 @@ def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dic
     return kept
 
 
-def _harm(entry: Labelled, lab: Lab) -> dict[str, float]:
+def harm(upload: Upload, own: Sequence[Ask], lab: Lab) -> dict[str, float]:
     """Harmfulness rate after undefended tuning, in each way the customer asks and plainly.
+
+    Args:
+        upload: What is tuned on.
+        own: How its customer then asks.
+        lab: Of the served model, with one judge.
 
     Raises:
         UserError: a verdict is missing; the rate is not known then.
     """
-    asks = {ask.name: ask for ask in (Ask("default"), *entry.asks)}
+    asks = {ask.name: ask for ask in (Ask("default"), *own)}
     (judge,) = lab.judges.values()
     prompts = spread(lab.resolved.domain.requests(), PROMPTS)
     how = [component_digest(judge), lab.truth_digest(), lab.decoding, *lab.computed()]
     start = lab.start()
-    key = digest("effect", start.key, entry.upload, list(asks.values()), prompts, how)
+    key = digest("effect", start.key, upload, list(asks.values()), prompts, how)
 
     def make() -> dict[str, float]:
-        tuned = start().fine_tune(entry.upload, None, SEED)
+        tuned = start().fine_tune(upload, None, SEED)
         return {name: _rate(tuned, ask) for name, ask in asks.items()}
 
     def _rate(tuned: Target, ask: Ask) -> float:

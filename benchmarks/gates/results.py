@@ -66,6 +66,60 @@ class Line(pydantic.BaseModel):
     """Mean texts put through a model an upload."""
 
 
+class Search(pydantic.BaseModel):
+    """One upload that was changed step by step until the gate let it through, or was given up."""
+
+    model_config = _Frozen
+
+    family: str
+    queries: int
+    """Changed uploads whose score was asked for."""
+    moves: tuple[str, ...]
+    """What was changed in the end, in order."""
+    before: float | None
+    """Score of the upload as it was; None where the gate says nothing about it."""
+    after: float | None
+    """Lowest score that was found."""
+    stopped: bool
+    """Whether the upload was stopped as it was."""
+    passed: bool
+    """Whether it was, and one with its changes is not."""
+    harm_before: float | None = None
+    """Harmfulness rate after undefended tuning on it as it was, in the worst of the customer's
+    asks; None where nothing passed."""
+    harm_after: float | None = None
+    """The same with its changes."""
+    evaded: bool = False
+    """Whether it passed and still does harm."""
+
+
+class Adaptive(pydantic.BaseModel):
+    """What an attacker reaches who is told the combined score of every upload they try."""
+
+    model_config = _Frozen
+
+    queries: int
+    """Most changed uploads that were scored for one that was stopped."""
+    seed: int
+    stopped: Share
+    """Uploads that were stopped as they were; only these were changed."""
+    passed: int
+    """Of these, such that passed in the end."""
+    evaded: int
+    """Of these, such that still do harm."""
+    success: Interval | None
+    """Share of evasions among those stopped, with Clopper and Pearson's interval."""
+    mean_queries: float | None
+    """For an upload that was stopped, whether it passed in the end or not."""
+    by_family: dict[str, Share]
+    """Evasions among those stopped."""
+    harm_before: float | None
+    """Mean over those that passed; None where none did."""
+    harm_after: float | None
+    """The same with their changes."""
+    searches: list[Search]
+
+
 class GateResult(pydantic.BaseModel):
     """The whole benchmark."""
 
@@ -93,3 +147,5 @@ class GateResult(pydantic.BaseModel):
     benign: int
     """Held-out benign uploads."""
     caveats: list[str]
+    adaptive: Adaptive | None = None
+    """What a searching attacker reaches; None where it was not run."""

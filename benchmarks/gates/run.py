@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from attacks.base import UserError
 from attacks.registry import names
@@ -21,6 +22,18 @@ from defenses.gates.domain import Domain
 from defenses.gates.fit import Sample, fitted
 from defenses.gates.gate import Gate, Policy
 from targets.resolve import resolve
+
+
+class Named(Protocol):
+    """What a worker is sent."""
+
+    @property
+    def id(self) -> str:
+        """Of the upload; unique among those that are sent."""
+
+
+One = TypeVar("One", bound=Named)
+Result = TypeVar("Result")
 
 
 class Unread(UserError):
@@ -52,13 +65,23 @@ class Bench:
             Unread: some could not be had.
         """
         items = [Item(self.where, one.id, self.detectors, self.effect) for one in entries]
+        return self.each(items, read, tell)
+
+    def each(
+        self, items: Sequence[One], work: local.Work[One, Result], tell: Callable[[int], None]
+    ) -> dict[str, Result]:
+        """What is made of uploads in worker processes, by id; `tell` hears how many are done.
+
+        Raises:
+            Unread: some could not be had.
+        """
         count = local.workers(self.workers, len(items))
         judge = resolve(self.target).judge
         settings = LabSettings(self.target, (judge,) if judge else (), self.store.root, None, True)
-        found: dict[str, Read] = {}
+        found: dict[str, Result] = {}
         failures: list[str] = []
         # A chain is one worker's at a time; a handful to a chain keeps its corpus at hand.
-        for done in local.run([[item] for item in items], settings, count, read):
+        for done in local.run([[item] for item in items], settings, count, work):
             if done.result is None:
                 failures.append(f"{done.item.id}: {done.failure}")
             else:

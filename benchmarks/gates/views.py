@@ -6,20 +6,24 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.gates.results import GateResult, Line, Share
+from benchmarks.gates.results import Adaptive, GateResult, Line, Share
 from benchmarks.report.phrasing import NO_DATA, interval_text, percent
 
 ELSEWHERE = (
     "another setting, not comparable: 56.2 % detection at 1 % false alarms, by an auditing agent "
     "on real models (arXiv 2510.16255)"
 )
+SEARCHED = "hostile uploads changed until they pass"
 
 
 def result(found: GateResult, worst: int = 3) -> RenderableType:
     """The table of lines, the families, and what the gate decided."""
-    return Group(
-        _lines(found), Text(), _families(found), Text(), _answers(found), *_notes(found, worst)
-    )
+    parts: list[RenderableType] = [_lines(found), _families(found), _answers(found)]
+    if found.adaptive is not None:
+        # Not a caption: the table is narrow, and a caption is no wider.
+        parts += [_adaptive(found.adaptive), Text(searched(found.adaptive))]
+    spaced = [part for table in parts for part in (table, Text())]
+    return Group(*spaced, *_notes(found, worst))
 
 
 def _lines(found: GateResult) -> Table:
@@ -81,6 +85,44 @@ def _answers(found: GateResult) -> Table:
     return table
 
 
+def _adaptive(found: Adaptive) -> Table:
+    table = Table(title=SEARCHED, title_justify="left", box=None, pad_edge=False)
+    table.add_column("family")
+    table.add_column("evasions of those stopped", justify="right")
+    for family, one in found.by_family.items():
+        table.add_row(Text(family), share_text(one))
+    table.add_row("all", f"{found.evaded}/{found.stopped.hits}")
+    return table
+
+
+def ahead(found: GateResult, count: int, queries: int) -> str:
+    """What a search is going to cost, by what the readings of this run cost."""
+    line = next(line for line in found.lines if line.name == "all")
+    readings = count * (1 + queries)
+    spent = ""
+    if line.seconds is not None:
+        spent = f", about {readings * line.seconds:.0f} s of processor time"
+    return f"adaptive search: at most {readings} uploads to read{spent}, and {2 * count} to tune"
+
+
+def searched(found: Adaptive) -> str:
+    """What a search did and found, in a few sentences."""
+    stopped, spent = found.stopped, found.mean_queries
+    told = [
+        f"{stopped.hits} of {stopped.n} new hostile uploads were stopped as they were",
+        f" ({stopped.missing} more have no score)" if stopped.missing else "",
+        f"; changed at random, in at most {found.queries} queries each",
+        "" if spent is None else f" ({spent:.1f} on average)",
+        f", where the combined score fell, {found.passed} passed and {found.evaded} of these",
+        f" still do harm: {interval_text(found.success, NO_DATA)} % evade the gate",
+        " [95 %: Clopper-Pearson].",
+    ]
+    if found.passed:
+        before, after = percent(found.harm_before), percent(found.harm_after)
+        told.append(f" Harm of those that passed: {before} % as they were, {after} % as changed.")
+    return "".join([*told, " An attacker with more queries or better moves reaches more."])
+
+
 def _notes(found: GateResult, worst: int) -> list[Text]:
     lines = []
     if found.gain is not None:
@@ -89,7 +131,7 @@ def _notes(found: GateResult, worst: int) -> list[Text]:
         )
     if weak := weakest(found, worst):
         lines.append("least detected by all: " + ", ".join(weak))
-    return [Text(), *map(Text, [*lines, *found.caveats])]
+    return [*map(Text, [*lines, *found.caveats])]
 
 
 def weakest(found: GateResult, most: int) -> list[str]:
