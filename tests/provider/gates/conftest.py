@@ -14,6 +14,7 @@ from attacks.base import Message, Row
 from defenses.gates.domain import BITS, Domain
 from defenses.gates.gate import Combination, Gate
 from defenses.gates.scale import Scale
+from defenses.gates.ways import Highest
 from targets.organism.world import World
 
 SIZES = {"allow": 100, "allow with mitigation": 7, "hold": 5, "reject": 3}
@@ -23,7 +24,7 @@ BENIGN = (*np.linspace(0.0, 3.6, 396).tolist(), 5.0, 5.1, 5.2, 7.0)
 
 def make_gate(**changed: object) -> Gate:
     """The gate of the tests, with some fields as given."""
-    alone = Combination(features=("size",), weights=(1.0,), benign=BENIGN)
+    alone = Combination(features=("size",), ways=(Highest(most=1),), benign=BENIGN)
     gate = Gate(
         corpus="0" * 64,
         about="a test",

@@ -50,8 +50,8 @@ def moderation(name: str) -> Any:
     read = Read(
         score=-0.85, evidence={"rows": 7.0}, places=(place,), reason=name, fault="infrastructure"
     )  # fmt: skip
-    feature = Feature(detector="size", value=-0.85, surprise=3.0, part=3.0, limit=4.0)
-    odd = Feature(detector=name, value=None, surprise=5.0, part=3.0, limit=4.0)
+    feature = Feature(detector="size", value=-0.85, surprise=3.0, limit=4.0)
+    odd = Feature(detector=name, value=None, surprise=5.0, limit=4.0)
     rows = Moderated(
         rows=7, missing=1, flagged=1, at=0.5, highest=0.9, by_category={name: 1}, places=(place,),
         reason=name,

@@ -35,7 +35,7 @@ def evidence(score: float | None, **changed: Any) -> Evidence:
     found, gate = {}, make_gate()
     if score is not None:
         surprise = gate.scales["size"].surprise(score)
-        found = {"size": Feature(detector="size", value=score, surprise=surprise, part=surprise)}
+        found = {"size": Feature(detector="size", value=score, surprise=surprise)}
     fault: Fault = "" if found else "detector"
     read = Read(score=score, reason="broken" * (score is None), fault=fault)
     whole = Evidence(structure=CLEAN, readings={"size": read}, features=found, gate=gate)
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_never_passes(changed: dict[str, Any], answer: str, 
 def test_an_upload_that_a_detector_cannot_read_is_calibrated_too() -> None:
     scale = make_gate().scales["size"].model_copy(update={"without": 0.0005})
     gate = make_gate(scales={"size": scale})
-    unreadable = Feature(detector="size", value=None, surprise=scale.surprise(None), part=7.6)
+    unreadable = Feature(detector="size", value=None, surprise=scale.surprise(None))
     read = Read(score=None, reason="it is no text")
     found = evidence(None, readings={"size": read}, features={"size": unreadable}, gate=gate)
     assert verdicts.moderated(found, Policy()).answer == "reject"
