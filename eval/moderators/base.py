@@ -7,6 +7,7 @@ one text at a time. The same moderator scores a customer's rows and a tuned mode
 from __future__ import annotations
 
 import abc
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -78,8 +79,10 @@ class Moderator(abc.ABC):
 
 
 def worst(scores: Scores | None) -> float | None:
-    """The highest score, None where it is missing."""
-    return None if scores is None else max(scores.values(), default=0.0)
+    """The highest score; None where it is missing, where there is none, or one is no number."""
+    if not scores or any(map(math.isnan, scores.values())):
+        return None
+    return max(scores.values())
 
 
 def reasons(found: Sequence[Scored]) -> str:

@@ -235,9 +235,11 @@ class ModerationReport(Frozen):
 
     @property
     def broken(self) -> bool:
-        """Whether a moderator that was asked for failed, or said nothing of any row."""
-        found = self.evidence.moderators.values()
-        return any(one.fault or (one.rows and one.missing == one.rows) for one in found)
+        """Whether a moderator that was asked for failed, or left a row without a score.
+
+        One row is enough: a customer who can keep a moderator from answering chooses which.
+        """
+        return any(one.fault or one.missing for one in self.evidence.moderators.values())
 
     @property
     def warned(self) -> bool:
