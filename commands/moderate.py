@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from attacks.bounds import MOST_BATCH, MOST_EPOCHS
 from commands.shared import (
     confirm,
     counting,
@@ -32,8 +33,12 @@ from commands.shared import (
 @click.option("--gate", type=click.Path(path_type=Path), help="A gate of `mooring gates fit`.")
 @click.option("--by", default="all", show_default=True, help="all, tests, or one detector.")
 @click.option("--policy", type=click.Path(path_type=Path), help="YAML: reject, hold, mitigate, ...")
-@click.option("--epochs", type=click.IntRange(1), help="Of the tuning that would be done.")
-@click.option("--batch-size", type=click.IntRange(1), help="  [defaults: a fine-tuning server's]")
+@click.option(
+    "--epochs", type=click.IntRange(1, MOST_EPOCHS), help="Of the tuning that would be done."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1, MOST_BATCH), help="  [defaults: a fine-tuning server's]"
+)
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True))
 @click.option("--moderator", "moderators", multiple=True, help="Score rows too. Repeatable.")
 @click.option(

@@ -109,6 +109,8 @@ def test_a_file_that_cannot_be_trained_on(
         (["FILE", "--out", "x.odd"], "which --format"),
         (["FILE", "--format", "json", "--format", "html"], "give each other --format"),
         (["FILE", "--epochs", "0"], "0"),
+        (["FILE", "--epochs", "1000000000"], "1<=x<=1000"),
+        (["FILE", "--batch-size", "1000000000"], "1<=x<=4096"),
         (["FILE", "--learning-rate", "nan"], "nan"),
     ],
 )  # fmt: skip
