@@ -16,6 +16,7 @@ from benchmarks.engines.local import where
 from benchmarks.gates.reading import SEED as SEED  # as gates are fitted with
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
+from benchmarks.readings import kept
 from benchmarks.trial import owned
 from defenses.base import Provider
 from defenses.detectors.base import Detector
@@ -53,19 +54,24 @@ def read(
     if lacking:
         reason = f"needs {' and '.join(lacking)} of the served model here"
         return Read(score=None, reason=reason, fault="needs")
-    key = _key("screening", lab, provider, component_digest(one), upload)
-    plain = lab.stage("screening", key, lambda: _reading(one, upload, provider), _failed)
+    plain = kept(one, upload, provider, lab, _fault)
+    score, reason, fault = plain["score"], plain["reason"], plain["fault"]
+    if score is None and not fault:
+        reason = reason or "no reason is given"
+        fault = "infrastructure" if plain["unfinished"] else ""
+    elif score is not None and not math.isfinite(score):
+        score, reason, fault = None, "its score is no finite number", "detector"
     places = tuple(
         Place(line=lines(row), rule=f"{spec}/{rule}", level="warning",
-              message=rule.replace("-", " "), turn=turn, score=score, category=category)
-        for row, rule, turn, score, category in plain["findings"][:MOST_PLACES]
+              message=rule.replace("-", " "), turn=turn, score=strength, category=category)
+        for row, rule, turn, strength, category in plain["findings"][:MOST_PLACES]
     )  # fmt: skip
     return Read(
-        score=plain["score"],
-        evidence=plain["evidence"],
+        score=score,
+        evidence={k: v for k, v in plain["evidence"].items() if math.isfinite(v)},
         places=places,
-        reason=plain["reason"],
-        fault=plain["fault"],
+        reason=reason,
+        fault=fault,
         passes=plain["passes"],
     )
 
@@ -88,7 +94,9 @@ def moderated(
     found: list[dict[str, Any]] = []
     for start in range(0, len(chats), CHUNK):
         chunk = chats[start : start + CHUNK]
-        key = _key("moderated", lab, provider, component_digest(one), chunk)
+        start_code = code(lab.resolved.start.module)
+        parts = (component_digest(one), chunk, owned(lab, provider), environment(), start_code)
+        key = digest("moderated", *parts)
         plain = lab.stage("moderated", key, _scoring(one, chunk, provider), _failed)
         found += plain["rows"] or [{"scores": None, **plain}] * len(chunk)
         tick()
@@ -100,32 +108,8 @@ def pieces(detectors: int, moderators: int, rows: int) -> int:
     return detectors + moderators * math.ceil(rows / CHUNK)
 
 
-def _key(stage: str, lab: Lab, provider: Provider, part: str, what: Any) -> str:
-    start = code(lab.resolved.start.module)
-    return digest(stage, part, what, owned(lab, provider), environment(), start)
-
-
 def _failed(plain: dict[str, Any]) -> bool:
     return bool(plain["fault"])
-
-
-def _reading(one: Detector, upload: Upload, provider: Provider) -> dict[str, Any]:
-    blank: dict[str, Any] = {"score": None, "evidence": {}, "findings": [], "passes": 0}
-    try:
-        found = one.read(upload, provider)
-    except Exception as error:  # noqa: BLE001 - told by kind and place; its text may be a row's
-        return {**blank, **_fault(error)}
-    finite = found.score is None or math.isfinite(found.score)
-    reason = found.reason or ("no reason is given" if found.score is None else "")
-    faulty: Fault = "infrastructure" if found.score is None and found.unfinished else ""
-    return {
-        "score": found.score if finite else None,
-        "evidence": {k: float(v) for k, v in found.evidence.items() if math.isfinite(v)},
-        "findings": [[f.row, f.rule, f.message, f.score, f.category] for f in found.findings],
-        "passes": found.passes,
-        "reason": reason if finite else "its score is no finite number",
-        "fault": faulty if finite else "detector",
-    }
 
 
 def _scoring(
@@ -151,7 +135,7 @@ def _row(row: Scored) -> dict[str, Any]:
     return {"scores": scores, "reason": row.why, "fault": fault}
 
 
-def _fault(error: Exception) -> dict[str, Any]:
+def _fault(error: Exception) -> dict[str, str]:
     """A failure, as a reason without anybody's text."""
     known = isinstance(error, UserError)
     outside = isinstance(error, OSError) or getattr(error, "exit_code", 0) == _INFRASTRUCTURE
