@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks.base import Settings, Upload, UserError
-from attacks.registry import parameters
+from attacks.registry import parameters, single
 from benchmarks import hosting
 from benchmarks.keys import environment
-from benchmarks.lab import Lab, judges
+from benchmarks.lab import Lab
 from benchmarks.wire import Bill
 from defenses.asking.report import Asked
 from defenses.audit import Audit
@@ -26,7 +26,7 @@ from defenses.gates.gate import fields
 from defenses.trigger_search import TriggerSearch
 from defenses.triggers.report import Report as Searched
 from defenses.triggers.report import Tried
-from eval.judges.base import Called
+from eval.judges.base import Called, Judge
 from provider.gates import audited, candidates, moderating, readings, report
 from provider.gates.audited import AuditedReport, AuditEvidence, AuditPolicy
 from provider.gates.report import NotRun
@@ -84,13 +84,14 @@ def policy(path: Path | None, **given: Any) -> AuditPolicy:
 
 
 def with_judge(lab: Lab, spec: str | None) -> Lab:
-    """A lab whose provider judges by the judge of a spec."""
+    """A lab whose provider judges by the judge of a spec.
+
+    Raises:
+        UserError: it names none, or several.
+    """
     if spec is None:
         return lab
-    found = judges([spec])
-    if len(found) != 1:
-        raise UserError(f"{spec!r}: one judge, without a sweep")
-    return dataclasses.replace(lab, provider_judge=next(iter(found.values())))
+    return dataclasses.replace(lab, provider_judge=single("eval.judges", Judge, spec))
 
 
 def asked_anew(models: Sequence[str], store: Path) -> list[str]:

@@ -160,6 +160,8 @@ def test_limits_are_tested_in_order(tmp_path: Path) -> None:
         (["organism", "--data", "."], "is not a file"),
         (["organism", "--policy", "nowhere.yaml"], "cannot read the policy"),
         (["organism", "--judge", "nobody"], "unknown judge"),
+        (["organism", "--judge", "noisy:salt=1,2"], "one judge, without a sweep"),
+        (["organism", "--judge", "noisy+oracle"], "one judge, without a sweep"),
         (["organism", "--certify", "--mode", "paired"], "--certify is --mode certify"),
         (["organism", "--n", "1000000000"], "at least 1 and at most 2,000"),
         (["organism", "--samples", "1000000000"], "at least 0 and at most 100"),
