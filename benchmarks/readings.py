@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from attacks.base import Upload
@@ -29,7 +29,12 @@ Failed = Callable[[Exception], Mapping[str, str]]
 
 
 def kept(
-    one: Detector, upload: Upload, provider: Provider, lab: Lab, failed: Failed | None = None
+    one: Detector,
+    upload: Upload,
+    provider: Provider,
+    lab: Lab,
+    failed: Failed | None = None,
+    during: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> dict[str, Any]:
     """A detector's reading as plain data: from the store, or made and kept.
 
@@ -41,6 +46,7 @@ def kept(
         provider: Whose; the lab's.
         lab: Where it is kept.
         failed: Makes a reading of a detector's failure; without it a failure is raised.
+        during: What is entered while it reads, and not where the reading is there.
 
     Returns:
         The fields of `Reading`, its findings as lists, the `seconds` that it took, and the `fault`
@@ -50,7 +56,7 @@ def kept(
     def make() -> dict[str, Any]:
         begin = time.process_time()
         try:
-            with _one_thread():
+            with _one_thread(), during():
                 plain = _plain(one, upload, provider)
         except Exception as error:
             if failed is None:

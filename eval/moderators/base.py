@@ -73,6 +73,13 @@ class Moderator(abc.ABC):
         """
         return [one.scores for one in self.scored(chats, owner)]
 
+    def price(self) -> tuple[float, float] | None:
+        """Dollars for a million tokens read and written, where a server is asked.
+
+        None where that is not known.
+        """
+        return None
+
     def resolved(self) -> dict[str, str]:
         """What its parameters stand for here, where the environment has a say: part of its key."""
         return {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from attacks.base import Chat, Upload, UserError
@@ -21,7 +22,9 @@ from benchmarks.trial import owned
 from defenses.base import Provider
 from defenses.detectors.base import Detector
 from eval.moderators.base import Moderator, Scored, worst
+from provider.gates import paying
 from provider.gates.report import Fault, Moderated, Place, Read
+from targets.hosted.ledger import Purse
 
 MOST_PLACES = 100
 """Places kept of a detector or a moderator.  # ours: more than a person looks at"""
@@ -47,14 +50,28 @@ class Lines(NamedTuple):
 
 
 def read(
-    spec: str, one: Detector, upload: Upload, provider: Provider, lab: Lab, lines: Lines
+    spec: str,
+    one: Detector,
+    upload: Upload,
+    provider: Provider,
+    lab: Lab,
+    lines: Lines,
+    purse: Purse | None = None,
 ) -> Read:
-    """One detector's reading; missing, with why, where it could not be had."""
+    """One detector's reading; missing, with why, where it could not be had.
+
+    What moderators that it is made of send to a server is taken from the purse.
+    """
     lacking = sorted(one.needs() - lab.resolved.start.has)
     if lacking:
         reason = f"needs {' and '.join(lacking)} of the served model here"
         return Read(score=None, reason=reason, fault="needs")
-    plain = kept(one, upload, provider, lab, _fault)
+    chats = [row.messages for row in upload.rows]
+
+    def sending() -> AbstractContextManager[None]:
+        return paying.sending(one.uses(), chats, purse or Purse())
+
+    plain = kept(one, upload, provider, lab, _fault, sending)
     score, reason, fault = plain["score"], plain["reason"], plain["fault"]
     if score is None and not fault:
         reason = reason or "no reason is given"
@@ -84,8 +101,9 @@ def moderated(
     lab: Lab,
     lines: Lines,
     tick: Tick,
+    purse: Purse | None = None,
 ) -> Moderated:
-    """What a moderator says of every row.
+    """What a moderator says of every row; one behind a server spends from the purse.
 
     Raises:
         UserError: nothing can be scored, for a reason that is the user's to mend.
@@ -97,7 +115,9 @@ def moderated(
         start_code = code(lab.resolved.start.module)
         parts = (component_digest(one), chunk, owned(lab, provider), environment(), start_code)
         key = digest("moderated", *parts)
-        plain = lab.stage("moderated", key, _scoring(one, chunk, provider), _failed)
+        plain = lab.stage(
+            "moderated", key, _scoring(one, chunk, provider, purse or Purse()), _failed
+        )
         found += plain["rows"] or [{"scores": None, **plain}] * len(chunk)
         tick()
     return _told(spec, found, lines)
@@ -113,11 +133,12 @@ def _failed(plain: dict[str, Any]) -> bool:
 
 
 def _scoring(
-    one: Moderator, chats: Sequence[Chat], provider: Provider
+    one: Moderator, chats: Sequence[Chat], provider: Provider, purse: Purse
 ) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
         try:
-            found = one.scored(chats, provider)
+            with paying.sending([one], chats, purse):
+                found = one.scored(chats, provider)
         except Exception as error:
             if isinstance(error, UserError) and error.exit_code != _INFRASTRUCTURE:
                 raise

@@ -302,3 +302,47 @@ def test_a_server_that_talks_nonsense_is_no_pass() -> None:
         done = run(f"openai:tuned@{url}", "--n", 11, "--yes")
     assert done.exit_code == 4, done.output
     assert not done.stdout
+
+
+def test_a_budget_is_never_passed_by_the_candidate(tmp_path: Path) -> None:
+    plan = Plan()
+    with serving(plan) as url:
+        words = (f"openai:tuned@{url}", "--base", "organism", "--n", 11, "--yes")
+        words = (*words, "--store", tmp_path / "store")
+        done = run(*words, "--budget", 1)
+        assert done.exit_code == 2, done.output
+        assert "price of openai:tuned is not known" in done.stderr
+        done = run(*words, "--token-budget", 10)
+        assert done.exit_code == 4, done.output
+        assert "could pass the budget of 10 tokens" in done.stderr
+        assert not plan.done, "nothing was sent"
+        done = run(*words, "--token-budget", 1_000_000)
+    assert done.exit_code == 0, done.output
+    assert "calls: about" in done.stderr
+
+
+def test_a_budget_is_never_passed_by_the_judge(tmp_path: Path) -> None:
+    down = True
+    plan = Plan(
+        reply=lambda text: '{"reason": "none", "score": 1}',
+        fault=lambda text, attempt: 401 if down and sum(plan.done.values()) >= 4 else 200,
+    )
+    with serving(plan) as url:
+        judge = f'gpt-4:model=m,base_url="{url}",in_flight=1'
+        words = ("organism", "--base", "organism", "--n", 11, "--yes")
+        words = (*words, "--store", tmp_path / "store", "--judge")
+        done = run(*words, judge, "--budget", 1)
+        assert done.exit_code == 2, done.output
+        assert "price of Gpt4 is not known" in done.stderr
+        priced = f"{judge},input_price=1000,output_price=1000"
+        done = run(*words, priced, "--budget", 0.01)
+        assert done.exit_code == 4, done.output
+        assert "could pass the budget of $0.01" in done.stderr
+        assert not plan.done, "nothing was sent"
+        done = run(*words, priced, "--budget", 10)
+        assert done.exit_code == 4, done.output
+        assert sum(plan.done.values()) == 4
+        down = False
+        done = run(*words, priced, "--budget", 10)
+    assert done.exit_code == 0, done.output
+    assert "calls: about 70 tokens, $0.07" in done.stderr, "four of the eleven were kept"
