@@ -61,7 +61,7 @@ def kept(
         except Exception as error:
             if failed is None:
                 raise
-            blank = {"score": None, "evidence": {}, "findings": [], "passes": 0}
+            blank: dict[str, Any] = {"score": None, "evidence": {}, "findings": [], "passes": 0}
             plain = {**blank, "unfinished": True, **failed(error)}
         return {**plain, "seconds": time.process_time() - begin}
 

@@ -123,16 +123,13 @@ def test_flags_are_counted_by_category(harmful: Upload, provider: Provider, pick
     assert decision.evidence["flagged share at most"] == 1
     assert decision.evidence["missing share"] == 0.25
     assert not decision.unfinished, "asking again would not help"
-    assert (
-        decision.reason
-        == "3 of 4 rows flagged; 25.0% of the rows have no score and are left out (1: short)"
-    )
+    assert decision.reason == "3 of 4 rows flagged; 25.0% of the rows have no score (1: short)"
 
 
 def test_rows_without_a_score_are_never_trained_on(
     harmful: Upload, provider: Provider, picky: str
 ) -> None:
-    """However few: below the share that a person must look at, they are left out."""
+    """However few: below the share at which a person must look, they are left out."""
     scored = Row((Message("user", "a"), Message("assistant", "b" * 8)))
     without = Row((Message("user", "a"), Message("assistant", "b")))
     for n, outcome in ((1, "pass"), (10, "review")):
@@ -140,6 +137,9 @@ def test_rows_without_a_score_are_never_trained_on(
         decision = Moderate(by=picky).screen(harmful.replace_rows(rows), provider)
         assert decision.outcome == outcome
         assert decision.evidence["flagged"] == 0
+        assert ("left out" in decision.reason) == (outcome == "pass")
+        if outcome == "review":
+            continue  # nothing is trained on meanwhile
         kept = decision.apply(harmful.replace_rows(rows)).rows
         assert (kept.count(scored), kept.count(without)) == (199, 0)
 
