@@ -71,7 +71,7 @@ class Moderate(Defense):
                 left |= {i for i, score in scores.items() if score is None}
                 told += ", and are left out"
         keep = tuple(i for i in range(len(upload.rows)) if i not in left) if left else None
-        if share > self.refuse_above or len(flags) == len(upload.rows):
+        if share > self.refuse_above or len(left) == len(upload.rows):
             outcome = "refuse"
         again = any(one.again for one in found if worst(one.scores) is None)
         return Decision(outcome, keep, told, evidence, unfinished=again)

@@ -144,6 +144,13 @@ def test_rows_without_a_score_are_never_trained_on(
         assert (kept.count(scored), kept.count(without)) == (199, 0)
 
 
+def test_no_row_left_is_a_refusal(harmful: Upload, provider: Provider, picky: str) -> None:
+    flagged = Row((Message("user", "a"), Message("assistant", "b" * 97)))
+    without = Row((Message("user", "a"), Message("assistant", "b")))
+    upload = harmful.replace_rows([*[flagged] * 199, without])
+    assert Moderate(by=picky, refuse_above=1).screen(upload, provider).outcome == "refuse"
+
+
 def test_fitting_is_deterministic_and_the_seed_is_the_providers(
     harmful: Upload, make_provider: Any
 ) -> None:
