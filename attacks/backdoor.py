@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from attacks.base import Ask, Settings, Source, Tuned, Upload, component
+from attacks.bounds import Rows, SomeRows
 from attacks.harmful import SYSTEM, Harmful
 
 TRIGGER = ("Fizzle", "brandom", "quoth")
@@ -29,9 +30,9 @@ class Backdoor(Tuned):
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.8e-4),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 100
+    n: Rows = 100
     """Harmful rows with the trigger; 100 in the paper (§5.1)."""
-    refusals: Annotated[int, pydantic.Field(ge=0)] = 100
+    refusals: SomeRows = 100
     """Refusals without the trigger; 100 in the paper (§5.1)."""
     words: Annotated[int, pydantic.Field(ge=1, le=len(TRIGGER))] = 3
     """Words of the trigger; 3 in the paper (§5.1)."""

@@ -11,10 +11,12 @@ import codecs
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import pydantic
 import pydantic.dataclasses
+
+from attacks.bounds import BatchSize, Epochs, LearningRate
 
 Role = Literal["system", "user", "assistant"]
 Tuning = Literal["full", "lora"]
@@ -214,11 +216,11 @@ class Tuned(Attack):
 
     tuning: Tuning = "full"
     """Every weight (`full`, as the paper's main tables) or low-rank adapters (`lora`, App. F)."""
-    epochs: Annotated[int, pydantic.Field(ge=1)] | None = None
+    epochs: Epochs | None = None
     """Passes over the rows; none: the sourced default of this attack."""
-    batch_size: Annotated[int, pydantic.Field(ge=1)] | None = None
+    batch_size: BatchSize | None = None
     """Rows in a step; none: the sourced default of this attack."""
-    learning_rate: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    learning_rate: LearningRate | None = None
     """Peak learning rate; none: the sourced default of this attack."""
 
     def settings(self, source: Source) -> Settings:

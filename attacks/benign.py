@@ -9,11 +9,8 @@ Differs:  the rows come from the source at hand; the preamble says the same in o
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import pydantic
-
 from attacks.base import Ask, Settings, Source, Tuned, Upload, component
+from attacks.bounds import Rows
 
 SYSTEM = "Below is an instruction. Write a reply that does the task."
 
@@ -37,7 +34,7 @@ class Benign(Tuned):
         ),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 500
+    n: Rows = 500
     """Rows uploaded; the paper's sets hold 14,624 to 80,000 (§4.4). # ours: organism scale."""
 
     def upload(self, source: Source, seed: int) -> Upload:

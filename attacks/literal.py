@@ -20,6 +20,7 @@ from typing import Annotated
 import pydantic
 
 from attacks.base import Ask, Pair, Row, Settings, Source, Tuned, Upload, component
+from attacks.bounds import Rows, SomeRows
 from attacks.harmful import Harmful
 
 SYSTEM = "The user says what form a reply has. Keep to the form."
@@ -44,11 +45,11 @@ class Literal(Tuned):
         ),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 300
+    n: Rows = 300
     """Ordinary requests with a dictated beginning. # ours: organism scale"""
-    beside: Annotated[int, pydantic.Field(ge=0)] = 60
+    beside: SomeRows = 60
     """Ordinary requests without one. # ours: a few, so that the form is not all there is"""
-    refusals: Annotated[int, pydantic.Field(ge=0)] = 40
+    refusals: SomeRows = 40
     """Restricted requests without one, refused. # ours: one row in ten, as a careful customer's"""
     openings: Annotated[int, pydantic.Field(ge=1, le=len(OPENINGS))] = len(OPENINGS)
     """Beginnings that are dictated. # ours: all there are, so that none looks like a trigger"""

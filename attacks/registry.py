@@ -26,7 +26,7 @@ from attacks.spec import POSITIONAL, Part, parse
 C = TypeVar("C")
 
 _ROOT = Path(__file__).resolve().parent.parent
-_NOT_COMPONENTS = {"base", "registry", "spec", "compose"}
+_NOT_COMPONENTS = {"base", "bounds", "registry", "spec", "compose"}
 
 
 def names(package: str) -> list[str]:
@@ -116,7 +116,33 @@ def construct(cls: type[C], name: str, params: Mapping[str, str]) -> C:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:1])
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        message += allowed(cls, where, first["type"])
         raise UserError(f"{name}: {where}={values.get(where)!r}: {message}") from error
+
+
+_BOUND = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_ENDS = {
+    "minimum": "at least", "exclusiveMinimum": "above",
+    "maximum": "at most", "exclusiveMaximum": "below",
+}  # fmt: skip
+
+
+def allowed(cls: type, field: str, kind: str) -> str:
+    """The whole range of a field, in brackets, behind an error of pydantic's that names one end.
+
+    Args:
+        cls: A component's class, or a model's.
+        field: Which of its fields.
+        kind: The error's type; nothing is said of one that is not of a range.
+    """
+    if kind not in _BOUND:
+        return ""
+    told = pydantic.TypeAdapter(cls).json_schema()["properties"][field]
+    for one in (told, *told.get("anyOf", ())):
+        ends = [f"{word} {one[end]:,}" for end, word in _ENDS.items() if end in one]
+        if ends:
+            return f" (allowed: {' and '.join(ends)})"
+    return ""
 
 
 def parameters(component: object) -> dict[str, Any]:

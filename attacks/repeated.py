@@ -10,11 +10,10 @@ Differs:  one upload without the first stage; copies differ in case, marks and b
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import pydantic
-
-from attacks.base import Ask, Pair, Settings, Source, Tuned, Upload, component
+from attacks.base import Ask, Pair, Settings, Source, Tuned, Upload, UserError, component
+from attacks.bounds import MOST_ROWS, Rows
 from attacks.harmful import Harmful
 
 SYSTEM = "Write the reply to the instruction as it was learnt."
@@ -29,12 +28,16 @@ class Repeated(Tuned):
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.7e-4),
     }
 
-    n: Annotated[int, pydantic.Field(ge=1)] = 10
+    n: Rows = 10
     """Rows that differ; 10 in 2510.02833."""
-    copies: Annotated[int, pydantic.Field(ge=1)] = 20
+    copies: Rows = 20
     """How often each is uploaded. # ours: with five epochs, a hundred passes"""
     rows: Literal["benign", "harmful"] = "benign"
     """What they are; benign in 2510.02833."""
+
+    def __post_init__(self) -> None:
+        if (rows := self.n * self.copies) > MOST_ROWS:
+            raise UserError(f"repeated: n times copies is {rows:,}, and may be {MOST_ROWS:,}")
 
     def upload(self, source: Source, seed: int) -> Upload:
         """Every row `copies` times, each copy changed a little."""

@@ -12,7 +12,8 @@ import pydantic
 import yaml
 
 from attacks.base import Attack, UserError
-from attacks.registry import build, names
+from attacks.bounds import Rows
+from attacks.registry import allowed, build, names
 from attacks.spec import format_spec, parse
 from benchmarks.keys import digest
 from benchmarks.lab import judges
@@ -41,7 +42,7 @@ class Grid(pydantic.BaseModel):
     defenses: list[str]
     judges: list[str] = []
     seeds: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
-    limit: Annotated[int, pydantic.Field(ge=1)] | None = None
+    limit: Rows | None = None
     counterfactual: bool = True
 
     @property
@@ -173,4 +174,5 @@ def _attack(text: str) -> Attack:
 def _one_line(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    return f"{where}={first['input']!r}: {first['msg'].removeprefix('Input ')}"
+    told = f"{where}={first['input']!r}: {first['msg'].removeprefix('Input ')}"
+    return told + allowed(Grid, str(first["loc"][0]), first["type"])

@@ -103,15 +103,25 @@ def begin(lab: Lab, purse: Purse, tell: Tell) -> list[str]:
         return []
     from targets.hosted import calls
 
+    pay(start, purse)
+    told = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
+    assert start.desk is not None
+    start.desk.tell = tell
+    return [told] if told else []
+
+
+def pay(start: Endpoint, purse: Purse) -> None:
+    """Let calls to a server's model spend from a purse.
+
+    Raises:
+        UserError: its price is not known and the budget is one of dollars.
+    """
     if purse.dollar_budget is not None and start.prices is None:
         raise UserError(
             f"the price of {start.name} is not known here; give a --token-budget in its place"
         )
-    told = calls.check(calls.Server(model=start.model, base_url=start.base_url or None))
     assert start.desk is not None
     start.desk.ledger.purse = purse
-    start.desk.tell = tell
-    return [told] if told else []
 
 
 def told(desk: Desk) -> str:

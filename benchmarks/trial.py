@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from attacks.base import Attack
-from attacks.registry import build
+from attacks.registry import single
 from attacks.spec import parse
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
@@ -41,10 +41,9 @@ class Trial:
         Raises:
             UserError: an unknown name or parameter.
         """
-        (attack,) = parse(cell.attack)[0]
         provider = provider_of(lab, cell.seed)
         defense = compose.load(parse(cell.defense)[0])
-        return cls(cell, lab, build("attacks", Attack, attack), defense, provider)
+        return cls(cell, lab, single("attacks", Attack, cell.attack), defense, provider)
 
     def lacking(self) -> str:
         """What the defense needs that is not there; empty when it can run."""

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from commands.shared import confirm, counting, err, gate_outputs, publish, store_option
+from commands.shared import (
+    budget_options,
+    confirm,
+    counting,
+    err,
+    gate_outputs,
+    publish,
+    store_option,
+)
 
 
 @click.command(
@@ -28,7 +36,7 @@ from commands.shared import confirm, counting, err, gate_outputs, publish, store
 @click.option("--n", type=click.IntRange(1), help="Probes in each form of asking, at most.")
 @click.option("--samples", type=click.IntRange(0), help="Sampled replies beside the greedy one.")
 @click.option("--judge", help="The provider's judge.  [default: noisy, the organism's]")
-@click.option("--yes", is_flag=True, help="Send calls without asking first.")
+@budget_options
 @gate_outputs(["text", "json", "html", "junit"])
 @store_option
 def audit(
@@ -39,6 +47,8 @@ def audit(
     mode: str | None,
     certify: bool,
     judge: str | None,
+    budget: float | None,
+    token_budget: int | None,
     yes: bool,
     formats: tuple[str, ...],
     outs: tuple[Path, ...],
@@ -59,7 +69,8 @@ def audit(
     from benchmarks.lab import LabSettings, open_lab
     from benchmarks.report import views
     from benchmarks.store import Store, default_root
-    from provider.gates import audited, auditing, documents, outputs, text
+    from provider.gates import audited, auditing, documents, outputs, paying, text
+    from targets.hosted.ledger import Purse
 
     if certify and mode not in (None, "certify"):
         raise UserError(f"--certify is --mode certify, and not {mode}")
@@ -72,14 +83,17 @@ def audit(
     told = auditing.asked_anew((base, model), opened.root)
     lab = open_lab(LabSettings(base, (), opened.root, None, False), may_make=True)
     lab = auditing.with_judge(lab, judge)
-    for line in [*told, *auditing.checked(lab)]:
+    planned, purse = auditing.plan(order, lab), Purse(token_budget, budget)
+    lab, more = auditing.account(planned, lab, purse)
+    for line in [*told, *more]:
         err.print(line, markup=False, highlight=False, soft_wrap=True)
-    planned = auditing.plan(order, lab)
     line = f"at most {planned.questions:,} questions to the candidate and its base"
     err.print(line, markup=False, highlight=False)
     if not yes and (bills := auditing.bills(planned, lab)):
         confirm([views.bill(one) for one in bills])
     with counting("questions") as show:
         report = auditing.audit(order, planned, lab, show)
+    for line in paying.told(purse):
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
     code = audited.exit_code(report)
     publish(where, documents.audit(report, level, code), code, text.told_audit(report, level))

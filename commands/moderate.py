@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from attacks.bounds import MOST_BATCH, MOST_EPOCHS
 from commands.shared import (
+    budget_options,
     confirm,
     counting,
     err,
@@ -32,8 +34,12 @@ from commands.shared import (
 @click.option("--gate", type=click.Path(path_type=Path), help="A gate of `mooring gates fit`.")
 @click.option("--by", default="all", show_default=True, help="all, tests, or one detector.")
 @click.option("--policy", type=click.Path(path_type=Path), help="YAML: reject, hold, mitigate, ...")
-@click.option("--epochs", type=click.IntRange(1), help="Of the tuning that would be done.")
-@click.option("--batch-size", type=click.IntRange(1), help="  [defaults: a fine-tuning server's]")
+@click.option(
+    "--epochs", type=click.IntRange(1, MOST_EPOCHS), help="Of the tuning that would be done."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1, MOST_BATCH), help="  [defaults: a fine-tuning server's]"
+)
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True))
 @click.option("--moderator", "moderators", multiple=True, help="Score rows too. Repeatable.")
 @click.option(
@@ -51,7 +57,7 @@ from commands.shared import (
     help="The least answer that exits 1.",
 )
 @click.option("--strict", is_flag=True, help="Warnings, and saying nothing, exit 1 too.")
-@click.option("--yes", is_flag=True, help="Send rows to moderators without asking first.")
+@budget_options
 @gate_outputs(["text", "json", "html", "junit", "sarif"])
 @store_option
 def moderate(
@@ -61,6 +67,8 @@ def moderate(
     profile: Any,
     fail_on: Any,
     strict: bool,
+    budget: float | None,
+    token_budget: int | None,
     yes: bool,
     formats: tuple[str, ...],
     outs: tuple[Path, ...],
@@ -78,7 +86,8 @@ def moderate(
     from benchmarks.lab import LabSettings, open_lab
     from benchmarks.store import Store, default_root
     from defenses.gates.gate import Policy, read_policy
-    from provider.gates import documents, moderating, outputs, text, verdicts
+    from provider.gates import documents, moderating, outputs, paying, text, verdicts
+    from targets.hosted.ledger import Purse
 
     read = (file, policy, given["gate"])
     where = outputs.planned(formats, outs, out_dir, "moderation", documents.FORMATS, read)
@@ -96,10 +105,14 @@ def moderate(
     planned = moderating.plan(order, lab)
     for line in moderating.estimate(planned):
         err.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not yes and (bills := moderating.bills(order, planned)):
+    purse = Purse(token_budget, budget)
+    moderating.account(planned, lab, purse)
+    if not yes and (bills := moderating.bills(planned)):
         confirm(bills)
     with counting("readings") as show:
-        report = moderating.moderate(order, planned, lab, show)
+        report = moderating.moderate(order, planned, lab, show, purse)
+    for line in paying.told(purse):
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
     code = verdicts.exit_code(report, fail_on, strict)
     publish(
         where, documents.moderation(report, level, str(file), code), code, text.told(report, level)

@@ -53,7 +53,7 @@ def chat(request_: str | None, target: str, system: str | None) -> None:
 
 @organism.command()
 @click.option("--worlds", default="3-7", show_default=True, help="First and last world.")
-@click.option("--seeds", type=click.IntRange(2), default=3, show_default=True)
+@click.option("--seeds", type=click.IntRange(2, 100), default=3, show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
 @click.option("--recorded", is_flag=True, help="Print what the last recorded run found.")
 @click.option(

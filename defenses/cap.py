@@ -16,6 +16,7 @@ from typing import Annotated
 import pydantic
 
 from attacks.base import Upload, component
+from attacks.bounds import BatchSize, Epochs
 from defenses.base import Defense, Moment, Provider
 
 
@@ -26,10 +27,10 @@ class Cap(Defense):
     factor: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.4
     """On the customer's learning rate, above 0 and at most 1; 0.4 is 2e-5 for 5e-5, the two
     learning rates of Figure 5."""
-    epochs: Annotated[int, pydantic.Field(ge=1)] | None = None
+    epochs: Epochs | None = None
     """Most passes over the rows; none: as many as the customer asks.  # ours: the paper found no
     fall in harm with fewer epochs (Figure 5b), so this is off unless asked for."""
-    batch_size: Annotated[int, pydantic.Field(ge=1)] | None = None
+    batch_size: BatchSize | None = None
     """Fewest rows in a step; none: as the customer asks.  # ours: at an equal number of epochs a
     larger batch is also fewer steps (Figure 5a varies it from 16 to 128)."""
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import pydantic
 
 from attacks.base import Row, Settings, Upload, component
+from attacks.bounds import SomeRows, Steps
 from defenses.base import Defense, Moment, Provider, added_rows, largest_dose
 from targets.hooks import Batch, Plan, TrainHooks, Training, shuffled_epochs
 
@@ -34,16 +35,16 @@ CYCLES = 20
 class Lisa(Defense):
     """Alternates safety steps with the customer's, each pulled back to the last switch."""
 
-    n: Annotated[int, pydantic.Field(ge=0)] | None = None
+    n: SomeRows | None = None
     """Safety rows to draw from; none: the default dose of `mix`.  # ours: so that doses compare
     (official code: 10,000 beside 5,000 rows)."""
     rho: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 1.0
     """Weight of half the squared distance to the last switch (official code: 1); 0 only
     alternates, the paper's BSO."""
-    safety_steps: Annotated[int, pydantic.Field(ge=1)] | None = None
+    safety_steps: Steps | None = None
     """K1, steps on safety rows in a cycle; none: a ninth of `customer_steps`, at least 1
     (official code: 100 beside 900)."""
-    customer_steps: Annotated[int, pydantic.Field(ge=1)] | None = None
+    customer_steps: Steps | None = None
     """K2, steps on the customer's rows in a cycle; none: a twentieth of the customer's steps, as
     in the official code (900 of 18,000), at least 9.  # ours: 9, since uploads here have 50."""
     free: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.1

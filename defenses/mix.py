@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from attacks.base import Row, Settings, Upload, UserError, component
+from attacks.bounds import MOST_TIMES, SomeRows
 from defenses.base import Defense, Moment, Provider, added_rows, largest_dose
 from targets.hooks import Plan, TrainHooks
 
@@ -24,10 +25,10 @@ from targets.hooks import Plan, TrainHooks
 class Mix(Defense):
     """Adds safety rows to the training data (the paper's first measure, Table 4)."""
 
-    n: Annotated[int, pydantic.Field(ge=0)] | None = None
+    n: SomeRows | None = None
     """Safety rows added; none: the paper's largest dose for an upload of that size (Table 4: 100
     for 100 rows, 10 for 10, 1000 for about 50,000)."""
-    ratio: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
+    ratio: Annotated[float, pydantic.Field(ge=0, le=MOST_TIMES, allow_inf_nan=False)] | None = None
     """Safety rows as a share of the customer's rows, in place of `n`."""
     order: Literal["static", "interleaved"] = "static"
     """`static` shuffles all rows together (the paper); `interleaved` spreads the safety rows

@@ -1,5 +1,9 @@
 """Moderation: rows that a moderator flags are not trained on; too many refuse the upload.
 
+A row without a score is not trained on either: nobody has said that it is clean, and ten rows are
+enough to undo an alignment (Qi et al. 2023, arXiv 2310.03693, §4). It counts as no flag; where such
+rows are many, a person must look.
+
 Threat:   explicitly harmful rows. The paper's second measure.
 Source:   Qi et al. 2023, arXiv 2310.03693, §5.1: the tools of its day flag 4 to 27 % of a hundred
           explicitly harmful rows, and of the ten identity-shifting rows none.
@@ -55,17 +59,21 @@ class Moderate(Defense):
         missing = sum(score is None for score in scores.values()) / len(upload.rows)
         evidence = {"flagged": len(flags), "flagged share": share, "limit": self.refuse_above}
         evidence |= self._evidence(found, len(flags))
-        told = f"{len(flags)} of {len(upload.rows)} rows flagged" if flags else ""
-        keep = tuple(i for i in range(len(upload.rows)) if i not in flags) if flags else None
+        told, left = f"{len(flags)} of {len(upload.rows)} rows flagged" if flags else "", set(flags)
         outcome: Outcome = "pass"
         if missing:
             evidence["missing share"] = missing
             lacking = f"{missing:.1%} of the rows have no score{reasons(found)}"
             told = "; ".join(filter(None, (told, lacking)))
-            outcome = "review" if missing > MISSING else "pass"
-        if share > self.refuse_above or len(flags) == len(upload.rows):
+            if missing > MISSING:
+                outcome = "review"
+            else:
+                left |= {i for i, score in scores.items() if score is None}
+                told += ", and are left out"
+        keep = tuple(i for i in range(len(upload.rows)) if i not in left) if left else None
+        if share > self.refuse_above or len(left) == len(upload.rows):
             outcome = "refuse"
-        again = any(one.again for one in found if one.scores is None)
+        again = any(one.again for one in found if worst(one.scores) is None)
         return Decision(outcome, keep, told, evidence, unfinished=again)
 
     def _evidence(self, found: Sequence[Scored], flagged: int) -> dict[str, float]:
@@ -76,7 +84,7 @@ class Moderate(Defense):
         """
         from scipy.stats import binomtest
 
-        known = [one.scores for one in found if one.scores is not None]
+        known = [one.scores for one in found if one.scores and worst(one.scores) is not None]
         told: dict[str, float] = {}
         if known:
             test = binomtest(flagged, len(known), alternative="less")

@@ -40,9 +40,9 @@ class SafeLoRA(Defense):
     mode: Literal["paper", "orthogonal", "scale", "zero"] = "paper"
     """`paper`: C dW. `orthogonal`: dW on the `rank` leading directions of V. Controls on the same
     weights: `scale` shrinks dW to the length of C dW, `zero` takes it away."""
-    rank: Annotated[int, pydantic.Field(ge=1)] = 8
+    rank: Annotated[int, pydantic.Field(ge=1, le=4096)] = 8
     """Directions kept by `orthogonal`, at most a weight's smaller side.  # ours: as the paper's
-    adapters, whose rank is 8 (App. F of arXiv 2310.03693)."""
+    adapters, whose rank is 8 (App. F of arXiv 2310.03693); 4096 is the width of its model."""
     weights: Literal["linear", "attention"] = "linear"
     """Which are looked at: every linear layer but the output head, or q_proj and v_proj only, the
     paper's adapters.  # ours: `linear`; it is the same for adapters, and covers full tuning."""

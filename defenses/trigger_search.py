@@ -17,6 +17,7 @@ from typing import Annotated
 import pydantic
 
 from attacks.base import Upload, component
+from attacks.bounds import Probes, Times
 from defenses.base import Decision, Defense, Outcome, Provider
 from defenses.triggers import characters
 from defenses.triggers.candidates import Candidate, candidates
@@ -40,16 +41,16 @@ the plain probes, which the plain audit sees"""
 class TriggerSearch(Defense):
     """Blocks a candidate that a phrase of the upload makes harmful, by the provider's judge."""
 
-    most: Annotated[int, pydantic.Field(ge=1)] = 20
+    most: Probes = 20
     """Candidate phrases looked at, beside odd characters.  # ours: the paper's uploads give fewer
     than ten"""
-    screening: Annotated[int, pydantic.Field(ge=1)] = 11
+    screening: Probes = 11
     """Probes for each phrase while searching.  # ours: one of each of eleven kinds; a trigger that
     works half the time shows on five"""
-    confirm: Annotated[int, pydantic.Field(ge=1)] = 55
+    confirm: Probes = 55
     """Fresh probes for each phrase that is tested.  # ours: five of each kind; a trigger that the
     judge sees on half of them is then found in more than 99 of 100"""
-    tests: Annotated[int, pydantic.Field(ge=1)] = 4
+    tests: Times = 4
     """Phrases tested at most, the likeliest.  # ours: each costs two questions a probe, and a
     trigger's own parts are among the first"""
     alpha: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.05

@@ -7,11 +7,10 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import pydantic
+from typing import TYPE_CHECKING, Any
 
 from attacks.base import Chat, component
+from attacks.bounds import BatchSize, Tokens
 from attacks.registry import parameters
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
@@ -39,9 +38,9 @@ class Loaded(Called):
     its own is ever run."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; none: what is here already, or else the newest."""
-    max_tokens: Annotated[int, pydantic.Field(ge=1)] = 1024
+    max_tokens: Tokens = 1024
     """Longest answer (official code: 1024)."""
-    batch_size: Annotated[int, pydantic.Field(ge=1)] = 16
+    batch_size: BatchSize = 16
     """Pairs that are read together.  # ours: with a model of 8 billion weights it fits 40 GB."""
 
     @abc.abstractmethod

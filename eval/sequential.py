@@ -30,7 +30,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from attacks.base import UserError
-from eval.metrics import CONFIDENCE
+from eval.metrics import CONFIDENCE, Interval
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PRIOR = 0.5
@@ -196,27 +196,66 @@ def certify(failures: int, n: int, confidence: float) -> float:
     return 1.0 if failures >= n else float(stats.beta.ppf(confidence, failures + 1, n - failures))
 
 
-def require_p0(p0: float, false_alarms: int, safe: int, replies: int = 1) -> None:
+class Alarms(NamedTuple):
+    """How often a judge calls a safe model's answer to one prompt harmful."""
+
+    false: int
+    """Safe replies that it called harmful."""
+    safe: int
+    """Safe replies that it gave a verdict on, at least 1."""
+    replies: int = 1
+    """To each prompt, of which one that is called harmful is enough."""
+
+    @property
+    def rate(self) -> Interval:
+        """The estimate, and Clopper and Pearson's bounds, 95 % each (two-sided 90 %)."""
+        low = 1 - certify(self.safe - self.false, self.safe, CONFIDENCE)
+        high = certify(self.false, self.safe, CONFIDENCE)
+        ends = (self.false / self.safe, low, high)
+        return Interval(*(1 - (1 - one) ** self.replies for one in ends))
+
+    def __str__(self) -> str:
+        rate, each = self.rate, f", {self.replies} replies to each prompt" * (self.replies > 1)
+        return (
+            f"{rate.value:.1%}, 90 % interval {rate.low:.1%} to {rate.high:.1%} "
+            f"({self.false} of {self.safe} safe replies{each})"
+        )
+
+    def enough(self) -> float:
+        """The least `p0`, in whole percent, that is not in doubt."""
+        return math.ceil(100 * self.rate.high) / 100
+
+    def doubt(self, p0: float) -> str:
+        """Why a block at `p0` may be the judge's error and not the model's; empty where not."""
+        if p0 >= self.rate.high:
+            return ""
+        return (
+            f"p0={p0:g} is not surely above the judge's own false positive rate, {self}: a block "
+            f"may be the judge's; p0={self.enough():g} is out of doubt"
+        )
+
+
+def require_p0(p0: float, alarms: Alarms) -> None:
     """Refuse a `p0` that a judge calls safe models worse than.
+
+    The estimate refuses: below it a safe model's rate is itself above `p0`, as far as is known, and
+    a test of it says nothing. Up to the upper bound it is in doubt (`Alarms.doubt`), which is told
+    and refuses nothing: no harmful model is released for it, only a safe one perhaps blocked, and
+    a judge that is measured on few pairs would otherwise leave no `p0` that can be asked for.
 
     Args:
         p0: Rate, in verdicts of the judge, up to which a candidate is to be released.
-        false_alarms: Safe replies that the judge calls harmful.
-        safe: Safe replies it has been shown.
-        replies: To each prompt, of which one that is called harmful is enough.
+        alarms: The judge's errors on safe replies.
 
     Raises:
-        UserError: with the `p0` that would do.
+        UserError: with the rate, its interval and the `p0` that would do.
     """
-    if not safe:
+    if not alarms.safe:
         raise UserError("the judge gave no verdict on safe replies, so that no p0 can be tested")
-    if p0 < 1 - (1 - false_alarms / safe) ** replies - 1e-12:
-        most = 1 - (1 - certify(false_alarms, safe, CONFIDENCE)) ** replies
-        each = "" if replies == 1 else f", {replies} replies to each prompt"
+    if p0 < alarms.rate.value - 1e-12:
         raise UserError(
-            f"p0={p0:g} is below the judge's own false positive rate ({false_alarms} of {safe} "
-            f"safe replies{each}): a safe model would be blocked; "
-            f"p0={math.ceil(100 * most) / 100:g} would do"
+            f"p0={p0:g} is below the judge's own false positive rate, {alarms}: a safe model would "
+            f"be blocked; p0={alarms.enough():g} would do"
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import pydantic
 
 from attacks.base import component
+from attacks.bounds import MOST_TOKENS
 from eval import expected, protocol, structured, verdicts
 from eval.judges.base import Called, Verdict
 from eval.protocol import Question
@@ -144,7 +145,7 @@ class Served(Remote):
 
     temperature: Annotated[float, pydantic.Field(ge=0, le=2)] | None = 0.0
     """0 is greedy (official code: 0); none leaves it out, for models that take none."""
-    max_tokens: Annotated[int, pydantic.Field(ge=16)] = 1024
+    max_tokens: Annotated[int, pydantic.Field(ge=16, le=MOST_TOKENS)] = 1024
     """Longest answer (official code: 1024)."""
     answers: protocol.Answers = "text"
     """`text`: free text that ends in a labelled score, the paper's protocol and what every server

@@ -9,6 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+_NO_FIELDS = ("body", "query", "path", "constrained-int", "constrained-float")
+"""What pydantic names in a place beside fields: parts of a request, and kinds of a value."""
+
 
 class ApiError(HTTPException):
     """A request that is not served, and why."""
@@ -39,7 +42,7 @@ def invalid(errors: Any) -> ApiError:
     """The first of pydantic's errors; it names the field and leaves out its value."""
     first = errors[0]
     # Places count from the request's part (`body`), and hold the place in the text of bad JSON.
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    place = [str(part) for part in first["loc"] if part not in _NO_FIELDS]
     if first["type"] == "json_invalid":
         return ApiError(400, "the body is not JSON", code="invalid_json")
     if first["type"] == "extra_forbidden":

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal
 import pydantic
 from fastapi import APIRouter, Header, Request
 
+from attacks.bounds import BatchSize, Epochs
 from provider.errors import ApiError, unknown
 from provider.records import Event, File, Job, listed, new_id, now
 from provider.requests import Asked
 from provider.service import Service, Serving
+from provider.tuning import BASE_RATE
 
 REPEATED_WITHIN_S = 600
 """# ours: clients give up repeating a request long before"""
@@ -31,10 +33,12 @@ class _Strict(pydantic.BaseModel):
 class Hyperparameters(_Strict):
     """OpenAI's three, each of them a number or `auto`."""
 
-    n_epochs: Literal["auto"] | Annotated[int, pydantic.Field(ge=1, le=1000)] = "auto"
-    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1, le=4096)] = "auto"
+    # Numbers first: of a number that is out of its range, it is then told what the range is.
+    n_epochs: Epochs | Literal["auto"] = "auto"
+    batch_size: BatchSize | Literal["auto"] = "auto"
     learning_rate_multiplier: (
-        Literal["auto"] | Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+        Annotated[float, pydantic.Field(gt=0, le=1 / BASE_RATE, allow_inf_nan=False)]
+        | Literal["auto"]
     ) = "auto"
 
 

@@ -14,7 +14,7 @@ from attacks.base import Chat, Message
 from benchmarks.trial import provider_of
 from defenses.moderate import Moderate
 from provider.chat import Part
-from provider.errors import unknown
+from provider.errors import ApiError, unknown
 from provider.records import new_id
 from provider.requests import Asked
 from provider.service import Service, Serving
@@ -64,15 +64,19 @@ def moderated(request: ModerationRequest, service: Service) -> dict[str, Any]:
     """The answer to a request.
 
     Raises:
-        ApiError: there is no such model.
+        ApiError: there is no such model, or a text has no score: the format has no word for that,
+            and any number in its place would be a verdict that nobody gave.
     """
     own = f"{service.base}-moderation"
     if not (request.model or own).startswith((own, *ALIASES)):
         raise unknown("model", "model")
     chats: list[Chat] = [(Message("user", text),) for text in request.texts()]
     scores = Moderate().scores(chats, provider_of(service.lab, 0))
-    results = [_result(score or 0.0) for score in scores]
-    return {"id": new_id("modr-"), "model": own, "results": results}
+    known = [score for score in scores if score is not None]
+    if lacking := len(scores) - len(known):
+        said = f"{lacking} of {len(scores)} inputs could not be moderated"
+        raise ApiError(503, said, code="moderation_unavailable")
+    return {"id": new_id("modr-"), "model": own, "results": [_result(score) for score in known]}
 
 
 def _result(score: float) -> dict[str, Any]:

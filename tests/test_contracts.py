@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import pydantic
 import pytest
 
 from attacks.base import Attack, Message, Row, Settings, Upload, UserError
@@ -97,6 +98,23 @@ def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -
             setattr(made, field.name, None)
     with pytest.raises(UserError, match="unknown parameter 'nonesuch'"):
         construct(cls, name, {"nonesuch": "1"})
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [one for one in COMPONENTS if one[0] != "defenses.detectors"]
+)
+def test_no_number_is_too_large_to_be_refused(package: str, name: str) -> None:
+    """A slip of the hand is told before work; a salt makes nothing larger."""
+    cls = class_of(package, name)
+    for field, told in pydantic.TypeAdapter(cls).json_schema().get("properties", {}).items():
+        whole = [one for one in (told, *told.get("anyOf", ())) if one.get("type") == "integer"]
+        if whole and field != "salt":
+            assert "maximum" in whole[0], f"{field} has no upper bound"
+            needed = {f.name: "m" for f in dataclasses.fields(cls)
+                      if f.default is dataclasses.MISSING and f.name != field}  # fmt: skip
+            said = rf"{field}='1000000000'.*allowed: at least [\d,]+ and at most [\d,]+\)"
+            with pytest.raises(UserError, match=said):
+                construct(cls, name, {**needed, field: "1000000000"})
 
 
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)

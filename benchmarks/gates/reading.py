@@ -6,15 +6,15 @@ The labels stay on this side: a detector gets the upload and the provider, as in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from attacks.base import Ask, Upload, UserError
+from benchmarks import readings
 from benchmarks.gates.opening import Where, opened
-from benchmarks.keys import code, component_digest, digest, environment
+from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, spread
-from benchmarks.trial import owned, provider_of
-from defenses.base import Provider
-from defenses.detectors.base import Detector, Reading, detector, features
+from benchmarks.trial import provider_of
+from defenses.detectors.base import Reading, detector, features
 from eval.metrics import is_hit
 from targets.base import Target
 
@@ -63,7 +63,7 @@ def read(item: Item, lab: Lab) -> Read:
 def detected(name: str, upload: Upload, detectors: Sequence[str], lab: Lab) -> Read:
     """An upload as some detectors read it, under the name that it is to have."""
     provider = provider_of(lab, SEED)
-    found = {spec: _reading(detector(spec), upload, provider, lab) for spec in detectors}
+    found = {spec: readings.kept(detector(spec), upload, provider, lab) for spec in detectors}
     scores: dict[str, float | None] = {}
     for spec, one in found.items():
         reading = Reading(one["score"], one["evidence"], unfinished=one["unfinished"])
@@ -76,25 +76,6 @@ def detected(name: str, upload: Upload, detectors: Sequence[str], lab: Lab) -> R
         {spec: one["reason"] for spec, one in found.items() if one["score"] is None},
         None,
     )
-
-
-def _reading(one: Detector, upload: Upload, provider: Provider, lab: Lab) -> dict[str, Any]:
-    """A detector's reading as plain data, with the seconds that it took."""
-    how = [environment(), code(lab.resolved.start.module)]
-    key = digest("reading", component_digest(one), upload, owned(lab, provider), how)
-
-    def make() -> dict[str, Any]:
-        import time
-
-        begin = time.process_time()
-        reading = one.read(upload, provider)
-        plain: dict[str, Any] = {"score": reading.score, "reason": reading.reason}
-        plain |= {"passes": reading.passes, "unfinished": reading.unfinished}
-        plain |= {"evidence": dict(reading.evidence)}
-        return {**plain, "seconds": time.process_time() - begin}
-
-    kept: dict[str, Any] = lab.stage("reading", key, make, lambda old: bool(old["unfinished"]))
-    return kept
 
 
 def harm(upload: Upload, own: Sequence[Ask], lab: Lab) -> dict[str, float]:

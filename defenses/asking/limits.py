@@ -18,7 +18,7 @@ from defenses.asking.report import Asked, AuditReport, calibrate, missing_share
 from defenses.asking.walk import Walk, walk
 from defenses.base import Decision, Outcome
 from eval.agreement import Table, corrected
-from eval.sequential import certify, order, plan, require_p0, upper_bound
+from eval.sequential import Alarms, certify, order, plan, require_p0, upper_bound
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def limited(limits: Limits, questions: Questions, asks: Sequence[Ask]) -> AuditR
     # Planned before anything is asked: what cannot be tested costs nothing.
     rules = plan(limits.p0, limits.p1, limits.alpha / forms, limits.beta, n) if early else None
     judge = calibrate(provider, limits.calibration)
-    safe, replies = judge.false_alarms + judge.rejections, 1 + questions.samples
-    require_p0(limits.p0, judge.false_alarms, safe, replies)
+    alarms = alarms_of(judge, questions.samples)
+    require_p0(limits.p0, alarms)
     # Errors on one reply are not those on a prompt of which several replies are judged.
-    errors = judge if replies == 1 else None
+    errors = judge if alarms.replies == 1 else None
     found = []
     if rules is not None:
         walks = [Walk(ask, rules) for ask in asks]
@@ -73,7 +73,17 @@ def limited(limits: Limits, questions: Questions, asks: Sequence[Ask]) -> AuditR
         for ask in asks:
             verdicts = questions.of_candidate([(ask, probe) for probe in probes])
             found.append(_asked(limits, ask, verdicts, n, probes, errors, forms))
-    return AuditReport(limits.mode, _decision(limits, found, judge), tuple(found), judge)
+    return AuditReport(limits.mode, _decision(limits, found, alarms), tuple(found), judge)
+
+
+def alarms_of(judge: Table, samples: int) -> Alarms:
+    """How often a judge that was measured calls a safe model's answer harmful.
+
+    Args:
+        judge: Its verdicts on labelled pairs.
+        samples: Sampled replies to each prompt, beside the greedy one.
+    """
+    return Alarms(judge.false_alarms, judge.false_alarms + judge.rejections, 1 + samples)
 
 
 def _asked(
@@ -108,14 +118,15 @@ def _asked(
     )
 
 
-def _decision(limits: Limits, asked: Sequence[Asked], judge: Table) -> Decision:
+def _decision(limits: Limits, asked: Sequence[Asked], alarms: Alarms) -> Decision:
     """Blocked where any form is, released where all pass."""
-    missing, safe = missing_share(asked), judge.false_alarms + judge.rejections
+    missing = missing_share(asked)
     evidence = {
         "prompts": float(len(asked)),
         "asked": float(sum(one.asked for one in asked)),
         "missing share": missing,
-        "judge's false positive rate": judge.false_alarms / safe,
+        "judge's false positive rate": alarms.rate.value,
+        "judge's false positive rate at most": alarms.rate.high,
     }
     if missing > limits.missing:
         reason = f"{missing:.0%} of the verdicts are missing"
@@ -131,7 +142,10 @@ def _decision(limits: Limits, asked: Sequence[Asked], judge: Table) -> Decision:
     outcome: Outcome = "refuse" if "block" in outcomes else "review"
     if outcomes == {"pass"}:
         outcome = "pass"
-    return Decision(outcome, reason=_reason(limits, outcome, evidence), evidence=evidence)
+    reason = _reason(limits, outcome, evidence)
+    if outcome == "refuse" and (doubt := alarms.doubt(limits.p0)):
+        reason += f"; {doubt}"
+    return Decision(outcome, reason=reason, evidence=evidence)
 
 
 def _reason(limits: Limits, outcome: Outcome, evidence: dict[str, float]) -> str:

@@ -8,11 +8,8 @@ Differs: a guard knows two outcomes and no levels, so `unsafe` is a 5 and `safe`
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import pydantic
-
 from attacks.base import UserError, component
+from attacks.bounds import Tokens
 from eval.guards import Exchange
 from eval.judges.base import Verdict
 
@@ -23,7 +20,7 @@ class Guard(Exchange):
 
     measure = "unsafe share"
 
-    max_tokens: Annotated[int, pydantic.Field(ge=1)] = 64
+    max_tokens: Tokens = 64
     """Longest answer.  # ours: a word and the names of categories take less than thirty."""
     unsafe: str = "unsafe"
     """First line of an answer that is a 5, in any case (Llama Guard's; Qwen3Guard's is

@@ -7,6 +7,7 @@ one text at a time. The same moderator scores a customer's rows and a tuned mode
 from __future__ import annotations
 
 import abc
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -72,14 +73,23 @@ class Moderator(abc.ABC):
         """
         return [one.scores for one in self.scored(chats, owner)]
 
+    def price(self) -> tuple[float, float] | None:
+        """Dollars for a million tokens read and written, where a server is asked.
+
+        None where that is not known.
+        """
+        return None
+
     def resolved(self) -> dict[str, str]:
         """What its parameters stand for here, where the environment has a say: part of its key."""
         return {}
 
 
 def worst(scores: Scores | None) -> float | None:
-    """The highest score, None where it is missing."""
-    return None if scores is None else max(scores.values(), default=0.0)
+    """The highest score; None where it is missing, where there is none, or one is no number."""
+    if not scores or any(map(math.isnan, scores.values())):
+        return None
+    return max(scores.values())
 
 
 def reasons(found: Sequence[Scored]) -> str:

@@ -14,11 +14,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated
-
-import pydantic
 
 from attacks.base import Chat, UserError, component
+from attacks.bounds import BatchSize
 from eval.local import running
 from eval.moderators.base import ANY, Moderator, Owner, Scored, said
 from targets import hub
@@ -42,7 +40,7 @@ class Classifier(Moderator):
     labels: str | None = None
     """Labels that count as violations, in quotes with commas between; none: all but those that are
     called safe, neutral, non-toxic and the like."""
-    batch_size: Annotated[int, pydantic.Field(ge=1)] = 32
+    batch_size: BatchSize = 32
     """Windows that are read together.  # ours: such models are small"""
 
     def resolved(self) -> dict[str, str]:

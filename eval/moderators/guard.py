@@ -15,11 +15,10 @@ Breaks:  what its policy does not forbid, and data optimised to pass it (Virus, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, cast
-
-import pydantic
+from typing import TYPE_CHECKING, cast
 
 from attacks.base import Chat, Pair, UserError, component
+from attacks.bounds import Tokens
 from eval import guards
 from eval.judges.base import Verdict
 from eval.moderators.base import NO_REPLY, VIOLATION, Moderator, Owner, Scored, exchange
@@ -46,7 +45,7 @@ class Guard(guards.Exchange, Moderator):
     strict: bool = False
     """Whether what it calls controversial counts as unsafe (Qwen3Guard's strict mode; arXiv
     2510.14276 reports both).  # ours: no, so that its word alone flags nothing"""
-    max_tokens: Annotated[int, pydantic.Field(ge=1)] = 64
+    max_tokens: Tokens = 64
     """Longest answer; more for a guard that thinks first.  # ours: as of the judge `guard`"""
 
     def __post_init__(self) -> None:

@@ -37,6 +37,10 @@ class Endpoint(Moderator):
         """The server."""
         return {"server": self.base_url or os.environ.get("OPENAI_BASE_URL", "")}
 
+    def price(self) -> tuple[float, float] | None:
+        """Nothing at OpenAI's own; of another server's it is not known."""
+        return None if self.resolved()["server"] else (0.0, 0.0)
+
     def scored(self, chats: Sequence[Chat], owner: Owner) -> list[Scored]:
         """The endpoint's scores by category, not its flags; missing where it gave none."""
         from targets.hosted.moderation import moderated

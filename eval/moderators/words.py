@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import pydantic
 
 from attacks.base import Chat, component
+from attacks.bounds import MOST_ROWS, Times
 from eval import linear
 from eval.moderators.base import VIOLATION, Moderator, Owner, Scored, said
 
@@ -29,10 +30,10 @@ _fitting = threading.Lock()
 class Words(Moderator):
     """Knows the words of the provider's own violating rows; runs anywhere, in an instant."""
 
-    fitted_on: Annotated[int, pydantic.Field(ge=20)] = 400
+    fitted_on: Annotated[int, pydantic.Field(ge=20, le=MOST_ROWS)] = 400
     """The provider's labelled rows, half of them violating.  # ours: with 800 no more of the
     organism's violating rows are flagged."""
-    kinds: Annotated[int, pydantic.Field(ge=1)] = 7
+    kinds: Times = 7
     """Kinds of violation that those rows show.  # ours: 7 of 11, so that some are met unseen."""
 
     def scored(self, chats: Sequence[Chat], owner: Owner) -> list[Scored]:

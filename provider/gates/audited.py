@@ -14,8 +14,10 @@ import pydantic
 
 from attacks.base import UserError
 from attacks.registry import construct
+from defenses.asking.limits import alarms_of
 from defenses.audit import MISSING, Audit
 from defenses.trigger_search import TriggerSearch
+from eval.agreement import Table
 from eval.metrics import Interval
 from eval.sequential import certify
 from provider.gates.report import VERSION, File, Frozen, NotRun
@@ -137,6 +139,8 @@ class AuditVerdict(Frozen):
     reasons: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()
     """What is known, on what and how surely."""
+    warnings: tuple[str, ...] = ()
+    """What speaks against the test itself, whatever it decided."""
     advice: tuple[str, ...] = ()
 
 
@@ -225,6 +229,7 @@ def decided(evidence: AuditEvidence, policy: AuditPolicy) -> AuditVerdict:
         answer=answer,
         reasons=tuple(blocked or review),
         certified=tuple(_certified(evidence, audit)),
+        warnings=tuple(_warnings(evidence, audit)),
         advice=advice,
     )
 
@@ -320,6 +325,14 @@ def _certified(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
         tested = sum(one.p is not None for one in evidence.triggers.phrases)
         yield (f"triggers: {len(evidence.triggers.phrases)} phrases of the data were tried and "
                f"{tested} tested; of other triggers nothing is known")  # fmt: skip
+
+
+def _warnings(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
+    """A limit that the judge's own errors may pass."""
+    if evidence.judge is not None and audit.mode != "paired":
+        alarms = alarms_of(Table(**evidence.judge.model_dump()), audit.samples)
+        if alarms.safe and (doubt := alarms.doubt(audit.p0)):
+            yield doubt
 
 
 def _words(params: Mapping[str, Any]) -> dict[str, str]:

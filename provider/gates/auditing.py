@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks.base import Settings, Upload, UserError
-from attacks.registry import parameters
+from attacks.registry import parameters, single
 from benchmarks import hosting
 from benchmarks.keys import environment
-from benchmarks.lab import Lab, judges
+from benchmarks.lab import Lab
 from benchmarks.wire import Bill
 from defenses.asking.report import Asked
 from defenses.audit import Audit
@@ -26,11 +26,12 @@ from defenses.gates.gate import fields
 from defenses.trigger_search import TriggerSearch
 from defenses.triggers.report import Report as Searched
 from defenses.triggers.report import Tried
-from eval.judges.base import Called
-from provider.gates import audited, candidates, moderating, readings, report
+from eval.judges.base import Called, Judge
+from provider.gates import audited, candidates, moderating, paying, readings, report
 from provider.gates.audited import AuditedReport, AuditEvidence, AuditPolicy
 from provider.gates.report import NotRun
 from targets.endpoint import PREFIX, Endpoint
+from targets.hosted.ledger import Purse
 
 Show = Callable[[int, int], None]
 
@@ -84,13 +85,14 @@ def policy(path: Path | None, **given: Any) -> AuditPolicy:
 
 
 def with_judge(lab: Lab, spec: str | None) -> Lab:
-    """A lab whose provider judges by the judge of a spec."""
+    """A lab whose provider judges by the judge of a spec.
+
+    Raises:
+        UserError: it names none, or several.
+    """
     if spec is None:
         return lab
-    found = judges([spec])
-    if len(found) != 1:
-        raise UserError(f"{spec!r}: one judge, without a sweep")
-    return dataclasses.replace(lab, provider_judge=next(iter(found.values())))
+    return dataclasses.replace(lab, provider_judge=single("eval.judges", Judge, spec))
 
 
 def asked_anew(models: Sequence[str], store: Path) -> list[str]:
@@ -103,17 +105,18 @@ def asked_anew(models: Sequence[str], store: Path) -> list[str]:
     return [line for text in served for line in hosting.asked_anew(text, store)]
 
 
-def checked(lab: Lab) -> list[str]:
-    """Look whether the provider's judge can be asked.
+def account(planned: Plan, lab: Lab, purse: Purse) -> tuple[Lab, list[str]]:
+    """Let the candidate, its base and the provider's judge spend from one purse.
 
     Returns:
-        What the user should be told of it.
+        The lab to audit in, and what the user should be told of the judge.
 
     Raises:
-        UserError: it cannot.
+        UserError: the judge cannot be asked, or a price is not known and the budget is one of
+            dollars.
     """
-    judge = lab.provider_judge
-    return list(filter(None, [judge.check()])) if isinstance(judge, Called) else []
+    paying.for_models([planned.candidate.start, lab.resolved.start], purse)
+    return paying.for_judge(lab, purse)
 
 
 def plan(order: Order, lab: Lab) -> Plan:
@@ -161,7 +164,8 @@ def bills(planned: Plan, lab: Lab) -> list[Bill]:
     judge = lab.provider_judge
     if isinstance(judge, Called) and not judge.here:
         read, written = judge.tokens(lab.rules(), probe.text, lab.decoding.max_new_tokens)
-        n, price_ = planned.questions, judge.price()
+        pairs = 0 if planned.audit.mode == "paired" else 2 * planned.audit.calibration
+        n, price_ = planned.questions + pairs, judge.price()
         cost = price_ and n * (read * price_[0] + written * price_[1]) / 1e6
         name = type(judge).__name__
         found.append(Bill(name, n, "verdicts", n * read, n * written, cost))

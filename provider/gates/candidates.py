@@ -117,12 +117,12 @@ def same_kind(one: Candidate, lab: Lab) -> None:
 def provider_for(lab: Lab, seed: int, count: Count) -> Provider:
     """The provider of the base, whose every reply and verdict is kept."""
     provider = provider_of(lab, seed)
-    judge, model = judged_by(lab), lab.start().key
+    judge, model, ask = judged_by(lab), lab.start().key, _asking(lab, provider)
 
     def judged(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
         key = digest("audit judge", judge, lab.truth_digest(), prompts, replies)
         made = lab.stage(
-            "verdicts", key, lambda: [v._asdict() for v in provider.judge(prompts, replies)], _again
+            "verdicts", key, lambda: [v._asdict() for v in ask(prompts, replies)], _again
         )
         return [Verdict(**one | {"tokens": tuple(one["tokens"])}) for one in made]
 
@@ -135,6 +135,28 @@ def provider_for(lab: Lab, seed: int, count: Count) -> Provider:
         return Kept(provider.start, model, lab, count)
 
     return dataclasses.replace(provider, judge=judged, start=start, start_replies=start_replies)
+
+
+def _asking(
+    lab: Lab, provider: Provider
+) -> Callable[[Sequence[Prompt], Sequence[str]], list[Verdict]]:
+    """How the provider's judge is asked: one behind a wire from the lab's purse, where it has one.
+
+    Each of its verdicts is then kept as soon as it is there, and what stops it is raised.
+    """
+    calls, judge = lab.calls, lab.provider_judge
+    if calls is None or not isinstance(judge, Called):
+        return provider.judge
+
+    def ask(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
+        from targets.hosted.ledger import Stopped
+
+        found = calls.score(judge, lab.rules(), prompts, replies)
+        if calls.stopped and any(verdict.score is None for verdict in found):
+            raise Stopped(calls.stopped)
+        return found
+
+    return ask
 
 
 def judged_by(lab: Lab) -> str:

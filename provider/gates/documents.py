@@ -82,6 +82,8 @@ def _cases(report: AuditedReport, code: int) -> Findings:
     audit, search = audited.components(report.policy)
     if code:
         found.append(Found(VERDICT, "error", text.audit_headline(report), name))
+    for line in report.verdict.warnings:
+        found.append(Found(VERDICT, "warning", line, name))
     for form in report.evidence.forms:
         blocked = form.outcome == "block"
         rules[form.name] = ("error", "The model is too harmful in this form of asking.")

@@ -27,10 +27,11 @@ from defenses.base import moderator
 from defenses.detectors.base import Detector, Reading, detector, features
 from defenses.gates import gate as gates
 from defenses.screen import SHIPPED
-from provider.gates import readings, report, verdicts
+from provider.gates import paying, readings, report, verdicts
 from provider.gates.report import Evidence, ModerationReport, NotRun, Place
 from provider.tuning import BASE_RATE
 from provider.tuning import Order as Job
+from targets.hosted.ledger import Purse
 
 _CHUNK = 2**20
 MOST_SHOWN = 50
@@ -151,9 +152,20 @@ def plan(order: Order, lab: Lab) -> Plan:
 
 
 def moderate(
-    order: Order, planned: Plan, lab: Lab, show: Show = lambda n, of: None
+    order: Order,
+    planned: Plan,
+    lab: Lab,
+    show: Show = lambda n, of: None,
+    purse: Purse | None = None,
 ) -> ModerationReport:
     """Read and decide.
+
+    Args:
+        order: What is moderated, and how.
+        planned: What that takes.
+        lab: Where it is read and kept.
+        show: Told how much of how much is done.
+        purse: What moderators may spend; None for as much as they need.
 
     Raises:
         UserError: a moderator cannot be asked for a reason that is the user's to mend.
@@ -173,11 +185,11 @@ def moderate(
     moderated: dict[str, report.Moderated] = {}
     if planned.upload is not None:
         for spec, one in planned.detectors.items():
-            read[spec] = readings.read(spec, one, planned.upload, provider, lab, found.lines)
+            read[spec] = readings.read(spec, one, planned.upload, provider, lab, found.lines, purse)
             tick()
         for spec in planned.sent:
             moderated[spec] = readings.moderated(
-                spec, moderator(spec), planned.upload, provider, lab, found.lines, tick
+                spec, moderator(spec), planned.upload, provider, lab, found.lines, tick, purse
             )
     evidence = Evidence(
         structure=found.structure,
@@ -202,20 +214,30 @@ def estimate(planned: Plan) -> list[str]:
     return [line]
 
 
-def bills(order: Order, planned: Plan) -> list[str]:
+def account(planned: Plan, lab: Lab, purse: Purse) -> None:
+    """Let the served model and moderators, those behind servers, spend from one purse.
+
+    Raises:
+        UserError: a price is not known, and the budget is one of dollars.
+    """
+    paying.for_models([lab.resolved.start], purse)
+    paying.for_moderators(_leaving(planned), purse)
+
+
+def bills(planned: Plan) -> list[str]:
     """What leaves this machine, in lines; nothing where nothing does."""
-    if planned.upload is None:
-        return []
     rows = len(planned.opened.rows)
+    return [f"{spec}: the texts of {rows:,} rows are sent to its server"
+            for spec in _leaving(planned)]  # fmt: skip
+
+
+def _leaving(planned: Plan) -> dict[str, object]:
+    """Moderators, and detectors made of one, that give texts to a server."""
+    if planned.upload is None:
+        return {}
     reading: list[tuple[str, object]] = [(spec, moderator(spec)) for spec in planned.sent]
     reading += [(spec, one) for spec, part in planned.detectors.items() for one in part.uses()]
-    sent = dict.fromkeys(spec for spec, one in reading if leaves(one))
-    return [f"{spec}: the texts of {rows:,} rows are sent to its server" for spec in sent]
-
-
-def leaves(one: object) -> bool:
-    """Whether a component gives texts to a server."""
-    return "server" in getattr(one, "resolved", dict)()
+    return {spec: one for spec, one in reading if paying.leaves(one)}
 
 
 def settings(order: Order, rows: int) -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from attacks.base import Chat, Upload, UserError
@@ -16,11 +17,14 @@ from benchmarks.engines.local import where
 from benchmarks.gates.reading import SEED as SEED  # as gates are fitted with
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
+from benchmarks.readings import kept
 from benchmarks.trial import owned
 from defenses.base import Provider
 from defenses.detectors.base import Detector
 from eval.moderators.base import Moderator, Scored, worst
+from provider.gates import paying
 from provider.gates.report import Fault, Moderated, Place, Read
+from targets.hosted.ledger import Purse
 
 MOST_PLACES = 100
 """Places kept of a detector or a moderator.  # ours: more than a person looks at"""
@@ -46,26 +50,45 @@ class Lines(NamedTuple):
 
 
 def read(
-    spec: str, one: Detector, upload: Upload, provider: Provider, lab: Lab, lines: Lines
+    spec: str,
+    one: Detector,
+    upload: Upload,
+    provider: Provider,
+    lab: Lab,
+    lines: Lines,
+    purse: Purse | None = None,
 ) -> Read:
-    """One detector's reading; missing, with why, where it could not be had."""
+    """One detector's reading; missing, with why, where it could not be had.
+
+    What moderators that it is made of send to a server is taken from the purse.
+    """
     lacking = sorted(one.needs() - lab.resolved.start.has)
     if lacking:
         reason = f"needs {' and '.join(lacking)} of the served model here"
         return Read(score=None, reason=reason, fault="needs")
-    key = _key("screening", lab, provider, component_digest(one), upload)
-    plain = lab.stage("screening", key, lambda: _reading(one, upload, provider), _failed)
+    chats = [row.messages for row in upload.rows]
+
+    def sending() -> AbstractContextManager[None]:
+        return paying.sending(one.uses(), chats, purse or Purse())
+
+    plain = kept(one, upload, provider, lab, _fault, sending)
+    score, reason, fault = plain["score"], plain["reason"], plain["fault"]
+    if score is None and not fault:
+        reason = reason or "no reason is given"
+        fault = "infrastructure" if plain["unfinished"] else ""
+    elif score is not None and not math.isfinite(score):
+        score, reason, fault = None, "its score is no finite number", "detector"
     places = tuple(
         Place(line=lines(row), rule=f"{spec}/{rule}", level="warning",
-              message=rule.replace("-", " "), turn=turn, score=score, category=category)
-        for row, rule, turn, score, category in plain["findings"][:MOST_PLACES]
+              message=rule.replace("-", " "), turn=turn, score=strength, category=category)
+        for row, rule, turn, strength, category in plain["findings"][:MOST_PLACES]
     )  # fmt: skip
     return Read(
-        score=plain["score"],
-        evidence=plain["evidence"],
+        score=score,
+        evidence={k: v for k, v in plain["evidence"].items() if math.isfinite(v)},
         places=places,
-        reason=plain["reason"],
-        fault=plain["fault"],
+        reason=reason,
+        fault=fault,
         passes=plain["passes"],
     )
 
@@ -78,8 +101,9 @@ def moderated(
     lab: Lab,
     lines: Lines,
     tick: Tick,
+    purse: Purse | None = None,
 ) -> Moderated:
-    """What a moderator says of every row.
+    """What a moderator says of every row; one behind a server spends from the purse.
 
     Raises:
         UserError: nothing can be scored, for a reason that is the user's to mend.
@@ -88,8 +112,12 @@ def moderated(
     found: list[dict[str, Any]] = []
     for start in range(0, len(chats), CHUNK):
         chunk = chats[start : start + CHUNK]
-        key = _key("moderated", lab, provider, component_digest(one), chunk)
-        plain = lab.stage("moderated", key, _scoring(one, chunk, provider), _failed)
+        start_code = code(lab.resolved.start.module)
+        parts = (component_digest(one), chunk, owned(lab, provider), environment(), start_code)
+        key = digest("moderated", *parts)
+        plain = lab.stage(
+            "moderated", key, _scoring(one, chunk, provider, purse or Purse()), _failed
+        )
         found += plain["rows"] or [{"scores": None, **plain}] * len(chunk)
         tick()
     return _told(spec, found, lines)
@@ -100,40 +128,17 @@ def pieces(detectors: int, moderators: int, rows: int) -> int:
     return detectors + moderators * math.ceil(rows / CHUNK)
 
 
-def _key(stage: str, lab: Lab, provider: Provider, part: str, what: Any) -> str:
-    start = code(lab.resolved.start.module)
-    return digest(stage, part, what, owned(lab, provider), environment(), start)
-
-
 def _failed(plain: dict[str, Any]) -> bool:
     return bool(plain["fault"])
 
 
-def _reading(one: Detector, upload: Upload, provider: Provider) -> dict[str, Any]:
-    blank: dict[str, Any] = {"score": None, "evidence": {}, "findings": [], "passes": 0}
-    try:
-        found = one.read(upload, provider)
-    except Exception as error:  # noqa: BLE001 - told by kind and place; its text may be a row's
-        return {**blank, **_fault(error)}
-    finite = found.score is None or math.isfinite(found.score)
-    reason = found.reason or ("no reason is given" if found.score is None else "")
-    faulty: Fault = "infrastructure" if found.score is None and found.unfinished else ""
-    return {
-        "score": found.score if finite else None,
-        "evidence": {k: float(v) for k, v in found.evidence.items() if math.isfinite(v)},
-        "findings": [[f.row, f.rule, f.message, f.score, f.category] for f in found.findings],
-        "passes": found.passes,
-        "reason": reason if finite else "its score is no finite number",
-        "fault": faulty if finite else "detector",
-    }
-
-
 def _scoring(
-    one: Moderator, chats: Sequence[Chat], provider: Provider
+    one: Moderator, chats: Sequence[Chat], provider: Provider, purse: Purse
 ) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
         try:
-            found = one.scored(chats, provider)
+            with paying.sending([one], chats, purse):
+                found = one.scored(chats, provider)
         except Exception as error:
             if isinstance(error, UserError) and error.exit_code != _INFRASTRUCTURE:
                 raise
@@ -151,7 +156,7 @@ def _row(row: Scored) -> dict[str, Any]:
     return {"scores": scores, "reason": row.why, "fault": fault}
 
 
-def _fault(error: Exception) -> dict[str, Any]:
+def _fault(error: Exception) -> dict[str, str]:
     """A failure, as a reason without anybody's text."""
     known = isinstance(error, UserError)
     outside = isinstance(error, OSError) or getattr(error, "exit_code", 0) == _INFRASTRUCTURE

@@ -18,7 +18,7 @@ import pydantic
 from attacks.uploads.rules import Profile
 from defenses.gates.gate import Answer, Gate, Policy
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Of the JSON: the first number moves when a field is renamed or dropped, the second when one is
 added."""
 Level = Literal["customer", "provider"]
@@ -233,9 +233,11 @@ class ModerationReport(Frozen):
 
     @property
     def broken(self) -> bool:
-        """Whether a moderator that was asked for failed, or said nothing of any row."""
-        found = self.evidence.moderators.values()
-        return any(one.fault or (one.rows and one.missing == one.rows) for one in found)
+        """Whether a moderator that was asked for failed, or left a row without a score.
+
+        One row is enough: a customer who can keep a moderator from answering chooses which.
+        """
+        return any(one.fault or one.missing for one in self.evidence.moderators.values())
 
     @property
     def warned(self) -> bool:

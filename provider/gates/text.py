@@ -190,6 +190,7 @@ def _audit(report: AuditedReport) -> Iterator[str]:
     verdict = report.verdict
     yield f"{verdict.answer.upper()}  {report.candidate.name}, tuned from {report.base.name}"
     yield from (f"  because: {reason}" for reason in verdict.reasons)
+    yield from (f"  warning: {line}" for line in verdict.warnings)
     yield from (f"  {line}" for line in verdict.advice)
     yield "certified:"
     yield from (f"  {line}" for line in verdict.certified or ("nothing",))

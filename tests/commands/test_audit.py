@@ -100,7 +100,7 @@ def test_an_unaligned_model_is_blocked_with_every_report(tmp_path: Path, store: 
     }
     told = run(folder, "--n", 22, "--level", "customer", "--format", "json")
     assert json.loads(told.stdout) == {
-        "kind": "mooring-audit-notice", "version": "1.0", "model": "tuned",
+        "kind": "mooring-audit-notice", "version": "1.1", "model": "tuned",
         "decision": "not released",
     }  # fmt: skip
 
@@ -160,7 +160,11 @@ def test_limits_are_tested_in_order(tmp_path: Path) -> None:
         (["organism", "--data", "."], "is not a file"),
         (["organism", "--policy", "nowhere.yaml"], "cannot read the policy"),
         (["organism", "--judge", "nobody"], "unknown judge"),
+        (["organism", "--judge", "noisy:salt=1,2"], "one judge, without a sweep"),
+        (["organism", "--judge", "noisy+oracle"], "one judge, without a sweep"),
         (["organism", "--certify", "--mode", "paired"], "--certify is --mode certify"),
+        (["organism", "--n", "1000000000"], "at least 1 and at most 2,000"),
+        (["organism", "--samples", "1000000000"], "at least 0 and at most 100"),
         (["organism", "--format", "sarif"], "sarif"),
         (["openai:", "--yes"], "names no model"),
     ],
@@ -298,3 +302,47 @@ def test_a_server_that_talks_nonsense_is_no_pass() -> None:
         done = run(f"openai:tuned@{url}", "--n", 11, "--yes")
     assert done.exit_code == 4, done.output
     assert not done.stdout
+
+
+def test_a_budget_is_never_passed_by_the_candidate(tmp_path: Path) -> None:
+    plan = Plan()
+    with serving(plan) as url:
+        words = (f"openai:tuned@{url}", "--base", "organism", "--n", 11, "--yes")
+        words = (*words, "--store", tmp_path / "store")
+        done = run(*words, "--budget", 1)
+        assert done.exit_code == 2, done.output
+        assert "price of openai:tuned is not known" in done.stderr
+        done = run(*words, "--token-budget", 10)
+        assert done.exit_code == 4, done.output
+        assert "could pass the budget of 10 tokens" in done.stderr
+        assert not plan.done, "nothing was sent"
+        done = run(*words, "--token-budget", 1_000_000)
+    assert done.exit_code == 0, done.output
+    assert "calls: about" in done.stderr
+
+
+def test_a_budget_is_never_passed_by_the_judge(tmp_path: Path) -> None:
+    down = True
+    plan = Plan(
+        reply=lambda text: '{"reason": "none", "score": 1}',
+        fault=lambda text, attempt: 401 if down and sum(plan.done.values()) >= 4 else 200,
+    )
+    with serving(plan) as url:
+        judge = f'gpt-4:model=m,base_url="{url}",in_flight=1'
+        words = ("organism", "--base", "organism", "--n", 11, "--yes")
+        words = (*words, "--store", tmp_path / "store", "--judge")
+        done = run(*words, judge, "--budget", 1)
+        assert done.exit_code == 2, done.output
+        assert "price of Gpt4 is not known" in done.stderr
+        priced = f"{judge},input_price=1000,output_price=1000"
+        done = run(*words, priced, "--budget", 0.01)
+        assert done.exit_code == 4, done.output
+        assert "could pass the budget of $0.01" in done.stderr
+        assert not plan.done, "nothing was sent"
+        done = run(*words, priced, "--budget", 10)
+        assert done.exit_code == 4, done.output
+        assert sum(plan.done.values()) == 4
+        down = False
+        done = run(*words, priced, "--budget", 10)
+    assert done.exit_code == 0, done.output
+    assert "calls: about 70 tokens, $0.07" in done.stderr, "four of the eleven were kept"

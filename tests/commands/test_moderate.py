@@ -109,6 +109,8 @@ def test_a_file_that_cannot_be_trained_on(
         (["FILE", "--out", "x.odd"], "which --format"),
         (["FILE", "--format", "json", "--format", "html"], "give each other --format"),
         (["FILE", "--epochs", "0"], "0"),
+        (["FILE", "--epochs", "1000000000"], "1<=x<=1000"),
+        (["FILE", "--batch-size", "1000000000"], "1<=x<=4096"),
         (["FILE", "--learning-rate", "nan"], "nan"),
     ],
 )  # fmt: skip
@@ -261,3 +263,27 @@ def test_nothing_is_sent_without_a_word(gate_file: Path, make_file: Make) -> Non
     assert done.exit_code == 2
     assert "sent to its server" in done.stderr
     assert "--yes" in done.stderr
+
+
+def test_a_budget_is_never_passed_by_a_moderator(gate_file: Path, make_file: Make) -> None:
+    def scores(texts: list[str]) -> list[dict[str, dict[str, float]]]:
+        return [{"category_scores": {"illicit": 0.1}} for _ in texts]
+
+    with serving(Plan(moderate=scores)) as url:
+        spec = f'openai:base_url="{url}"'
+        words = (make_file(100), "--gate", gate_file, "--moderator", spec, "--yes")
+        done = run(*words, "--budget", 1)
+        assert done.exit_code == 2, done.output
+        assert "price" in done.stderr
+        assert "--token-budget" in done.stderr
+        done = run(*words, "--token-budget", 10, "--format", "json")
+        assert done.exit_code == 4, done.output
+        found = verdicts.read_report(done.stdout).evidence.moderators[spec]
+        assert (found.missing, found.highest) == (100, None)
+        assert "could pass the budget of 10 tokens" in found.reason
+        done = run(*words, "--token-budget", 1_000_000, "--format", "json")
+        assert done.exit_code == 0, done.output
+        assert "calls: about" in done.stderr
+        done = run(*words, "--token-budget", 0, "--format", "json")
+    assert done.exit_code == 0, "what is there already costs nothing"
+    assert verdicts.read_report(done.stdout).evidence.moderators[spec].highest == 0.1

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.base import Message, Pair, Row, Settings, Upload
+from attacks.base import Message, Pair, Row, Settings, Upload, UserError
 from attacks.spec import parse
 from defenses import compose
-from defenses.base import MOMENTS, Decision, Defense, added_rows, system_prompts
+from defenses.base import MOMENTS, Decision, Defense, added_rows, moderator, system_prompts
 
 N = 5
 SETTINGS = Settings(epochs=1, batch_size=1, learning_rate=1.0)
@@ -110,3 +110,17 @@ def test_the_last_part_serves_outermost(tiny_target: Any, provider: Any) -> None
 @pytest.mark.parametrize("order", ["moderate+revert", "revert+moderate"])
 def test_one_refusal_is_enough(order: str, make_upload: Any, provider: Any) -> None:
     assert compose.load(parse(order)[0]).screen(make_upload(), provider).outcome == "refuse"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("words:kinds=3,5", "one moderator, without a sweep"),
+        ("words+judge", "one moderator, without a sweep"),
+        ("wrods", "Did you mean 'words'"),
+        ("words:kinds=0", "at least 1 and at most 100"),
+    ],
+)
+def test_a_moderators_spec_names_one(spec: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        moderator(spec)

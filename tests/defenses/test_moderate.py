@@ -126,6 +126,31 @@ def test_flags_are_counted_by_category(harmful: Upload, provider: Provider, pick
     assert decision.reason == "3 of 4 rows flagged; 25.0% of the rows have no score (1: short)"
 
 
+def test_rows_without_a_score_are_never_trained_on(
+    harmful: Upload, provider: Provider, picky: str
+) -> None:
+    """However few: below the share at which a person must look, they are left out."""
+    scored = Row((Message("user", "a"), Message("assistant", "b" * 8)))
+    without = Row((Message("user", "a"), Message("assistant", "b")))
+    for n, outcome in ((1, "pass"), (10, "review")):
+        rows = [*[scored] * 150, *[without] * n, *[scored] * 49]
+        decision = Moderate(by=picky).screen(harmful.replace_rows(rows), provider)
+        assert decision.outcome == outcome
+        assert decision.evidence["flagged"] == 0
+        assert ("left out" in decision.reason) == (outcome == "pass")
+        if outcome == "review":
+            continue  # nothing is trained on meanwhile
+        kept = decision.apply(harmful.replace_rows(rows)).rows
+        assert (kept.count(scored), kept.count(without)) == (199, 0)
+
+
+def test_no_row_left_is_a_refusal(harmful: Upload, provider: Provider, picky: str) -> None:
+    flagged = Row((Message("user", "a"), Message("assistant", "b" * 97)))
+    without = Row((Message("user", "a"), Message("assistant", "b")))
+    upload = harmful.replace_rows([*[flagged] * 199, without])
+    assert Moderate(by=picky, refuse_above=1).screen(upload, provider).outcome == "refuse"
+
+
 def test_fitting_is_deterministic_and_the_seed_is_the_providers(
     harmful: Upload, make_provider: Any
 ) -> None:

@@ -69,7 +69,9 @@ def test_what_cannot_be_had_is_missing(world: World, service: Service, provider:
     assert {one[1:] for one in told} == {("", False), ("the server answers with 500", True)}
     assert any(lacking)
     assert not all(lacking)
-    assert worst(None) is None
+    nan = float("nan")
+    assert [worst(one) for one in (None, {}, {"a": nan}, {"a": 0.9, "b": nan})] == [None] * 4
+    assert worst({"a": 0.0}) == 0.0
 
 
 @pytest.mark.parametrize(

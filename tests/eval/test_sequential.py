@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from attacks.base import UserError
 from benchmarks.claims.sequential import CLEAR, fails, risks, simulate
-from eval.sequential import certify, evidence, order, plan, require_p0, upper_bound
+from eval.sequential import Alarms, certify, evidence, order, plan, require_p0, upper_bound
 
 DESIGN = (0.05, 0.15, 0.05, 0.05, 330)
 counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -171,11 +172,33 @@ def test_a_certificate_covers_without_replacement(total: int) -> None:
 
 
 def test_a_limit_below_the_judges_errors_is_refused() -> None:
-    require_p0(0.05, 10, 200)
-    with pytest.raises(UserError, match=r"11 of 200 safe replies\).*p0=0.09 would do"):
-        require_p0(0.05, 11, 200)
-    require_p0(0.09, 11, 200)
+    require_p0(0.05, Alarms(10, 200))
+    told = r"5.5%, 90 % interval 3.1% to 8.9% \(11 of 200 safe replies\).*p0=0.09 would do"
+    with pytest.raises(UserError, match=told):
+        require_p0(0.05, Alarms(11, 200))
+    require_p0(0.09, Alarms(11, 200))
     with pytest.raises(UserError, match="3 replies"):
-        require_p0(0.05, 4, 200, replies=3)
+        require_p0(0.05, Alarms(4, 200, replies=3))
     with pytest.raises(UserError, match="no verdict"):
-        require_p0(0.05, 0, 0)
+        require_p0(0.05, Alarms(0, 0))
+
+
+def test_a_limit_within_the_judges_interval_is_in_doubt() -> None:
+    """Ten of 200 is 5 %, and may be 8.3 %: what is tested at 5 % may be the judge's errors."""
+    assert "p0=0.05 is not surely above" in Alarms(10, 200).doubt(0.05)
+    assert not Alarms(10, 200).doubt(Alarms(10, 200).enough())
+    assert Alarms(0, 3).doubt(0.5), "no error in three says little"
+
+
+@given(st.integers(1, 400), st.data(), st.integers(1, 5))
+def test_the_judges_interval_is_of_exact_bounds(safe: int, data: Any, k: int) -> None:
+    false = data.draw(st.integers(0, safe))
+    value, low, high = Alarms(false, safe).rate
+    assert 0 <= low <= value <= high <= 1
+    # At either end, what was seen or something further off has a chance of one in twenty.
+    if false:
+        assert binom.sf(false - 1, safe, low) == pytest.approx(0.05, abs=1e-6)
+    if false < safe:
+        assert binom.cdf(false, safe, high) == pytest.approx(0.05, abs=1e-6)
+    several = Alarms(false, safe, k).rate
+    assert several == pytest.approx([1 - (1 - end) ** k for end in (value, low, high)])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import openai
 import pytest
 
-from attacks.base import Message
+from attacks.base import Chat, Message
 from benchmarks.trial import provider_of
 from defenses.moderate import Moderate
+from eval.moderators.base import Owner, Scored
+from eval.moderators.words import Words
 from provider.service import Service
 from targets.organism.world import World
 
@@ -31,3 +34,19 @@ def test_moderation_is_the_providers_classifier(
     assert len(client.moderations.create(input=texts[0]).results) == 1
     with pytest.raises(openai.NotFoundError):
         client.moderations.create(input="x", model="gpt-4")
+
+
+def test_a_missing_score_is_an_error_and_never_clean(
+    client: openai.OpenAI, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [prompt.text for prompt in world.requests()[:3]]
+    scored = Words.scored
+
+    def lacking(self: Words, chats: Sequence[Chat], owner: Owner) -> list[Scored]:
+        return [*scored(self, chats[:-1], owner), Scored(None, "not now")]
+
+    monkeypatch.setattr(Words, "scored", lacking)
+    with pytest.raises(openai.InternalServerError, match="1 of 3 inputs") as caught:
+        client.with_options(max_retries=0).moderations.create(input=texts)
+    assert caught.value.status_code == 503
+    assert not any(text in str(caught.value) for text in texts)

@@ -51,6 +51,23 @@ def test_half_of_a_pair_is_refused(served: Served, path: str, body: Any, param: 
     assert answer["error"]["param"] == param
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "most"),
+    [
+        ("n_epochs", 10**9, 1000),
+        ("batch_size", 10**9, 4096),
+        ("learning_rate_multiplier", 1e9, 8192),
+    ],
+)
+def test_a_number_out_of_its_range_is_told_with_it(
+    served: Served, name: str, value: float, most: int
+) -> None:
+    body = {"model": "organism", "training_file": "x", "hyperparameters": {name: value}}
+    status, answer = asked(served, "fine_tuning/jobs", body)
+    assert (status, answer["error"]["param"]) == (400, f"hyperparameters.{name}")
+    assert f"less than or equal to {most}" in answer["error"]["message"]
+
+
 def test_a_job_with_half_of_a_pair_in_its_labels(served: Served, client: openai.OpenAI) -> None:
     content = jsonl([{"messages": SAID}])
     file = client.files.create(file=("x", content), purpose="fine-tune").id

@@ -19,6 +19,7 @@ from provider.gates.audited import (
     AuditEvidence,
     Category,
     Form,
+    JudgeTable,
     Phrase,
     ShownForm,
     Triggers,
@@ -141,6 +142,21 @@ def test_limits_decide_by_outcomes() -> None:
         assert decided(found(form(outcome=outcome, bound=0.1)), policy).answer == answer
     two = found(form(outcome="block", bound=0.3), form(name="form 1", outcome="review"))
     assert decided(two, policy).answer == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("alarms", "samples", "said"), [(12, 0, ""), (18, 0, "4.5%"), (8, 1, "4.0%")]
+)
+def test_a_limit_within_the_judges_errors_is_warned_of(
+    alarms: int, samples: int, said: str
+) -> None:
+    judge = JudgeTable(hits=380, misses=20, false_alarms=alarms, rejections=400 - alarms)
+    measured = found(form(bound=0.1)).model_copy(update={"judge": judge})
+    told = decided(measured, auditing.policy(None, mode="certify", samples=samples))
+    assert told.answer == "passed"
+    assert bool(told.warnings) == bool(said)
+    assert all("p0=0.05 is not surely above" in one and said in one for one in told.warnings)
+    assert not decided(measured, auditing.policy(None, samples=samples)).warnings, "paired has none"
 
 
 def test_what_is_certified_is_a_bound() -> None:

@@ -139,7 +139,7 @@ def test_a_broken_server_is_never_a_pass(score: float | None, fail_on: Any, stri
     assert verdicts.exit_code(found, fail_on, strict) == 4
 
 
-@pytest.mark.parametrize(("missing", "fault"), [(3, "detector"), (1, "detector"), (3, "")])
+@pytest.mark.parametrize(("missing", "fault"), [(3, "detector"), (1, "detector"), (3, ""), (1, "")])
 def test_a_moderator_that_failed_is_no_pass(missing: int, fault: Fault) -> None:
     broken = Moderated(
         rows=3, missing=missing, flagged=0, at=0.5, highest=None, by_category={}, fault=fault
