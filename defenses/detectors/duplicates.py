@@ -99,13 +99,13 @@ def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
         alike: Share of common shingles from which on.
     """
     import numpy as np
-    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.feature_extraction import FeatureHasher
 
     distinct = sorted(set(texts))
-    words = HashingVectorizer(
-        n_features=2**24, analyzer=_shingles, binary=True, norm=None, alternate_sign=False
-    )
-    shingles = words.transform(distinct)
+    # Pairs of a shingle and how often: they are made without a step of Python's for each.
+    hasher = FeatureHasher(n_features=2**24, input_type="pair", alternate_sign=False)
+    shingles = hasher.transform(zip(_shingles(text), itertools.repeat(1)) for text in distinct)
+    shingles.data.fill(1)
     shingles.sort_indices()
     sizes = np.diff(shingles.indptr)
     some = np.flatnonzero(sizes)  # a text of fewer words is a duplicate only where it is equal
