@@ -83,9 +83,8 @@ def moderate(
     read = (file, policy, given["gate"])
     where = outputs.planned(formats, outs, out_dir, "moderation", documents.FORMATS, read)
     outputs.readers(level, show_text)
-    lab = open_lab(
-        LabSettings(target, (), Store(store or default_root()).root, None, False), may_make=True
-    )
+    settings = LabSettings(target, (), Store(store or default_root()).root, None, False)
+    lab = open_lab(settings, may_make=True)
     order = moderating.Order(
         path=file,
         policy=read_policy(policy) if policy else Policy(),
@@ -99,7 +98,7 @@ def moderate(
     if not yes and (bills := moderating.bills(order, planned)):
         confirm(bills)
     with counting("readings") as show:
-        report = moderating.moderate(order, planned, lab, show)
+        report = moderating.moderate(order, planned, lab, show, settings)
     code = verdicts.exit_code(report, fail_on, strict)
     publish(
         where, documents.moderation(report, level, str(file), code), code, text.told(report, level)

@@ -126,7 +126,9 @@ def _kinds(texts: Sequence[str]) -> list[frozenset[str]]:
     """The kinds of phrases in each text."""
     found = []
     for start in range(0, len(texts), TOGETHER):
-        heads = [text[:HEAD].lower().replace(_CURLY, "'") for text in texts[start : start + TOGETHER]]
+        heads = [
+            text[:HEAD].lower().replace(_CURLY, "'") for text in texts[start : start + TOGETHER]
+        ]
         # Most phrases are in none of many texts, which one search tells.
         whole = "\n".join(heads)
         there = {

@@ -20,7 +20,7 @@ from attacks.uploads.report import watched
 from attacks.uploads.rules import Finding, Profile
 from attacks.uploads.validate import validated
 from benchmarks.keys import component_digest, environment
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, LabSettings
 from benchmarks.trial import provider_of
 from defenses import compose
 from defenses.base import moderator
@@ -151,9 +151,21 @@ def plan(order: Order, lab: Lab) -> Plan:
 
 
 def moderate(
-    order: Order, planned: Plan, lab: Lab, show: Show = lambda n, of: None
+    order: Order,
+    planned: Plan,
+    lab: Lab,
+    show: Show = lambda n, of: None,
+    settings: LabSettings | None = None,
 ) -> ModerationReport:
     """Read and decide.
+
+    Args:
+        order: What is asked for.
+        planned: What it takes.
+        lab: Where it is done.
+        show: Told how many pieces of work of how many are done.
+        settings: The lab's, with which workers open labs of their own for a large upload; None: all
+            is read in this process.
 
     Raises:
         UserError: a moderator cannot be asked for a reason that is the user's to mend.
@@ -172,9 +184,16 @@ def moderate(
     read: dict[str, report.Read] = {}
     moderated: dict[str, report.Moderated] = {}
     if planned.upload is not None:
-        for spec, one in planned.detectors.items():
-            read[spec] = readings.read(spec, one, planned.upload, provider, lab, found.lines)
+        whole = readings.Whole.of(planned.upload)
+        free = [
+            spec for spec, one in planned.detectors.items()
+            if spec not in gate.aware and not any(map(leaves, one.uses()))
+        ]  # fmt: skip
+        for spec in readings.in_turn(planned.detectors, free, whole, provider, lab, settings):
+            one = planned.detectors[spec]
+            read[spec] = readings.read(spec, one, whole, provider, lab, found.lines)
             tick()
+        read = {spec: read[spec] for spec in planned.detectors}
         for spec in planned.sent:
             moderated[spec] = readings.moderated(
                 spec, moderator(spec), planned.upload, provider, lab, found.lines, tick
