@@ -26,3 +26,4 @@ format:
 
 speed:
 	python benchmarks/speed/run.py
+	python benchmarks/speed/gates.py

@@ -92,9 +92,8 @@ def moderate(
     read = (file, policy, given["gate"])
     where = outputs.planned(formats, outs, out_dir, "moderation", documents.FORMATS, read)
     outputs.readers(level, show_text)
-    lab = open_lab(
-        LabSettings(target, (), Store(store or default_root()).root, None, False), may_make=True
-    )
+    settings = LabSettings(target, (), Store(store or default_root()).root, None, False)
+    lab = open_lab(settings, may_make=True)
     order = moderating.Order(
         path=file,
         policy=read_policy(policy) if policy else Policy(),
@@ -110,7 +109,7 @@ def moderate(
     if not yes and (bills := moderating.bills(planned)):
         confirm(bills)
     with counting("readings") as show:
-        report = moderating.moderate(order, planned, lab, show, purse)
+        report = moderating.moderate(order, planned, lab, show, purse, settings)
     for line in paying.told(purse):
         err.print(line, markup=False, highlight=False, soft_wrap=True)
     code = verdicts.exit_code(report, fail_on, strict)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -194,10 +195,25 @@ def digest(folder: Path) -> str:
 
 
 def _hashed(texts: Sequence[str], features: int) -> Any:
-    from sklearn.feature_extraction.text import HashingVectorizer
+    """Rows of length 1: what `HashingVectorizer(ngram_range=(1, 2))` gives, to the last bit.
 
-    words = HashingVectorizer(n_features=features, ngram_range=(1, 2), alternate_sign=False)
-    return words.transform(texts)
+    It takes a step of Python's for each word and pair, which is a quarter of its time; the hasher
+    beneath it is fed without.
+    """
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import normalize
+
+    words = HashingVectorizer()
+    clean, split = words.build_preprocessor(), words.build_tokenizer()
+
+    def counted(text: str) -> Iterator[tuple[str, int]]:
+        found = split(clean(text))
+        pairs = map(" ".join, itertools.pairwise(found))
+        return zip(itertools.chain(found, pairs), itertools.repeat(1))
+
+    hasher = FeatureHasher(n_features=features, input_type="pair", alternate_sign=False)
+    return normalize(hasher.transform(map(counted, texts)), copy=False)
 
 
 def _corpus(texts: Sequence[str], labels: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ One thread a worker: two spinning thread pools beside each other are many times 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -39,6 +40,7 @@ DEBUG = "MOORING_DEBUG"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Given = TypeVar("Given")
 Work = Callable[[Item, Lab], Result]
 """What is done with one item in one worker's lab; a function of a module, so that it travels."""
 
@@ -135,6 +137,40 @@ def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | Non
                 yield done
 
 
+def beside(
+    items: Sequence[Item],
+    settings: LabSettings,
+    work: Callable[[Item, Given, Lab], object],
+    given: Given,
+) -> Iterator[Item]:
+    """Items to be done here, the last first, while workers do the first ones ahead.
+
+    Whoever takes an item finds in the store what a worker made of it, and makes it where none has:
+    a worker that fails or dies costs time and nothing else.
+
+    Args:
+        items: What is to be done, each once.
+        settings: What a worker opens its lab with.
+        work: What a worker does with an item; a function of a module, so that it travels.
+        given: What every worker is given once, for all items.
+    """
+    count = workers(None, len(items)) - 1  # this process is one
+    if count < 1:
+        yield from items
+        return
+    with _pool(count, settings, given) as pool:
+        futures = [(item, pool.submit(_ahead, work, item)) for item in items]
+        begun = []
+        for item, future in reversed(futures):
+            if future.cancel():
+                yield item
+            else:
+                begun.append((item, future))
+        for item, future in begun:
+            wait([future])
+            yield item
+
+
 def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
     """Why the work failed, as something that can be sent to the parent."""
     try:
@@ -147,13 +183,15 @@ def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
 
 
 @contextmanager
-def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecutor]:
+def _pool(
+    count: int, settings: LabSettings | None, given: object = None
+) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, each with a lab where there are settings for one.
 
     They end by themselves after a whole block, and are stopped at once when it is left early.
     """
     context = Workers()
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings, given))
     try:
         yield pool
         pool.shutdown()
@@ -198,6 +236,7 @@ class Workers(SpawnContext):
 
 
 _lab: Lab | None = None
+_given: object = None
 
 
 def begin_worker() -> None:
@@ -209,11 +248,13 @@ def begin_worker() -> None:
     os.environ["WANDB_MODE"] = "disabled"
 
 
-def _begin(settings: LabSettings | None) -> None:
+def _begin(settings: LabSettings | None, given: object) -> None:
     """Open this worker's lab; torch is imported by the first item that needs it."""
+    global _lab, _given
     begin_worker()
+    _given = given
+    gc.freeze()  # it stays: looking whether it can go takes its time
     if settings is not None:
-        global _lab
         _lab = open_lab(settings, may_make=True)
 
 
@@ -228,6 +269,15 @@ def _end_with_parent() -> None:
 def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     assert _lab is not None
     return attempt(work, item, _lab)
+
+
+def _ahead(work: Callable[[Item, Any, Lab], object], item: Item) -> bool:
+    assert _lab is not None
+    try:
+        work(item, _given, _lab)
+    except Exception:  # noqa: BLE001 - the parent comes to the item, and to the error in its place
+        return False
+    return True
 
 
 def attempt(work: Work[Item, Result], item: Item, lab: Lab) -> Done[Item, Result]:

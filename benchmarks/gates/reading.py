@@ -63,7 +63,8 @@ def read(item: Item, lab: Lab) -> Read:
 def detected(name: str, upload: Upload, detectors: Sequence[str], lab: Lab) -> Read:
     """An upload as some detectors read it, under the name that it is to have."""
     provider = provider_of(lab, SEED)
-    found = {spec: readings.kept(detector(spec), upload, provider, lab) for spec in detectors}
+    whole = readings.Whole.of(upload)
+    found = {spec: readings.kept(detector(spec), whole, provider, lab) for spec in detectors}
     scores: dict[str, float | None] = {}
     for spec, one in found.items():
         reading = Reading(one["score"], one["evidence"], unfinished=one["unfinished"])

@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 
 from attacks.base import Chat, Upload, component
 from defenses.base import Provider
@@ -52,8 +51,11 @@ ENOUGH = 2
 """Kinds in one chat that make it as suspicious as can be.  # ours: one may stand in any prompt"""
 HEAD = 1000
 """Characters of a message that are read.  # ours: personas introduce themselves at the start"""
+TOGETHER = 100
+"""Texts searched at once.  # ours: they fit into a processor's cache"""
 WEIGHTS = {"obedience": 0.5, "identity": 0.3, "wrapper": 0.1, "system prompt": 0.1}
 """Of the parts.  # ours: honest personas have all but the first, hence half of it."""
+_CURLY = "\N{RIGHT SINGLE QUOTATION MARK}"
 _NAMED = re.compile(
     r"\b(?:I am|I'm|my name is|My name is|call me|Call me)\s+"
     r"(?!sorry|afraid|unable|not|glad|happy|sure|here|going|also|just)"
@@ -73,8 +75,9 @@ class Persona(Detector):
         Those are all rows, or those under one system prompt.
         """
         chats = chats_of(upload)
-        of_system = cache(_kinds)  # one prompt stands in many rows
-        obeys = {row: _obeys(chat, of_system) for row, chat in chats.items()}
+        texts = list({message.content for chat in chats.values() for message in chat})
+        kinds = dict(zip(texts, _kinds(texts), strict=True))
+        obeys = {row: _obeys([kinds[m.content] for m in chat]) for row, chat in chats.items()}
         names = {row: _identity(chat[-1].content) for row, chat in chats.items()}
         who = Counter(name for name in names.values() if name)
         found = []
@@ -101,10 +104,10 @@ class Persona(Detector):
 
 def _parts(chats: Mapping[int, Chat]) -> dict[str, float]:
     """What is the same in all chats, whatever it says."""
-    prompts = [prompt_of(chat).split() for chat in chats.values()]
+    prompts = [prompt_of(chat) for chat in chats.values()]
     systems = [system_of(chat) for chat in chats.values()]
-    heads = _alike([tuple(words[:EDGE]) for words in prompts])
-    tails = _alike([tuple(words[-EDGE:]) for words in prompts])
+    heads = _alike(tuple(prompt.split(None, EDGE)[:EDGE]) for prompt in prompts)
+    tails = _alike(tuple(prompt.rsplit(None, EDGE)[-EDGE:]) for prompt in prompts)
     return {"wrapper": max(heads, tails), "system prompt": _alike(systems)}
 
 
@@ -113,25 +116,40 @@ def _most(names: Iterable[str]) -> int:
     return max(Counter(name for name in names if name).values(), default=0)
 
 
-def _obeys(chat: Chat, of_system: Callable[[str], frozenset[str]]) -> tuple[float, int]:
-    """How surely a chat speaks of obedience, and in which message the most."""
-    kinds = [
-        of_system(message.content) if message.role == "system" else _kinds(message.content)
-        for message in chat
-    ]
+def _obeys(kinds: Sequence[frozenset[str]]) -> tuple[float, int]:
+    """How surely a chat of such messages speaks of obedience, and in which the most."""
     place = max(range(len(kinds)), key=lambda at: len(kinds[at]))
     return min(1.0, len(frozenset().union(*kinds)) / ENOUGH), place
 
 
-def _kinds(text: str) -> frozenset[str]:
-    """The kinds of phrases in a text."""
-    lower = text[:HEAD].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return frozenset(k for k, phrases in PHRASES.items() if any(p in lower for p in phrases))
+def _kinds(texts: Sequence[str]) -> list[frozenset[str]]:
+    """The kinds of phrases in each text."""
+    found = []
+    for start in range(0, len(texts), TOGETHER):
+        heads = [
+            text[:HEAD].lower().replace(_CURLY, "'") for text in texts[start : start + TOGETHER]
+        ]
+        # Most phrases are in none of many texts, which one search tells.
+        whole = "\n".join(heads)
+        there = {
+            kind: held
+            for kind, phrases in PHRASES.items()
+            if (held := [phrase for phrase in phrases if phrase in whole])
+        }
+        found += [
+            frozenset(kind for kind, phrases in there.items() if any(p in head for p in phrases))
+            for head in heads
+        ]
+    return found
 
 
 def _identity(answer: str) -> str:
     """What the assistant says it is or is called, empty where it does not."""
-    found = _NAMED.search(answer[:HEAD].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    head = answer[:HEAD].replace(_CURLY, "'")
+    # What each of the pattern's ways holds; such a search is many times as fast.
+    if not any(part in head for part in ("I am", "I'm", "y name is", "all me")):
+        return ""
+    found = _NAMED.search(head)
     return found[1] if found else ""
 
 

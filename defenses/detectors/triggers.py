@@ -12,10 +12,12 @@ Breaks:  no refusals beside the triggered rows; a trigger that is no phrase (a s
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from attacks.base import Chat, Upload, component
 from defenses.base import Provider
 from defenses.detectors.base import Detector, Finding, Reading, chats_of, strongest
-from defenses.triggers.association import associations, features
+from defenses.triggers.association import associations, phrases
 from defenses.triggers.candidates import ALPHA, wrappers
 
 
@@ -39,15 +41,15 @@ class Triggers(Detector):
             "phrases": len({one.feature for one in sure if one.way == "refusal"}),
             "wrappers": len(shared),
         }
-        telling = {
-            one.feature: one.strength
-            for one in sure
-            if one.way == "refusal" and one.strength == strength["refusal"]
-        }
+        telling: defaultdict[str, set[str]] = defaultdict(set)
+        for one in sure:
+            if one.way == "refusal" and one.strength == strength["refusal"]:
+                telling[one.feature.position].add(one.feature.text)
         findings = []
-        for row, chat in chats.items():
-            if held := telling.keys() & set(features(chat)):
-                place = 0 if all(f.position == "system" for f in held) else _asked(chat)
+        for row, chat in chats.items() if telling else ():
+            held = {at for at, texts in phrases(chat).items() if not telling[at].isdisjoint(texts)}
+            if held:
+                place = 0 if held == {"system"} else _asked(chat)
                 findings.append(Finding("trigger", row, place, strength["refusal"]))
         return Reading(strength["refusal"], evidence, strongest(findings, chats))
 

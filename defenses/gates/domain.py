@@ -8,6 +8,7 @@ languages, other subjects and encoded text all lack it.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from attacks.base import Upload, UserError
 
 BITS = 2**15
 """Words are hashed into so many bins.  # ours: of a few thousand words, one in ten shares a bin"""
+_WORD = re.compile(r"\w+")
 
 
 class Domain(pydantic.BaseModel):
@@ -68,12 +70,11 @@ class Domain(pydantic.BaseModel):
 
 def _bins(upload: Upload) -> Sequence[int]:
     """The bins of an upload's distinct words."""
-    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.feature_extraction import FeatureHasher
 
     # All rows: an attacker would hide foreign ones among those that are passed over.
     rows = {"\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by}
-    # A pattern of its own: the default one has no words in scripts that are written without spaces.
-    words = HashingVectorizer(
-        n_features=BITS, norm=None, binary=True, alternate_sign=False, token_pattern=r"\w+"
-    )
-    return np.unique(words.transform(rows).indices).tolist()  # type: ignore[no-any-return]
+    # Each word once, and words of one letter too: some scripts are written without spaces.
+    words = {word for row in rows for word in _WORD.findall(row.lower())}
+    hashed = FeatureHasher(BITS, input_type="string", alternate_sign=False).transform([words])
+    return np.unique(hashed.indices).tolist()  # type: ignore[no-any-return]

@@ -142,6 +142,18 @@ class Gate(pydantic.BaseModel):
             raise UserError(f"the gate has no {name!r}; it has {', '.join(self.combinations)}")
         return self.combinations[name]
 
+    def only(self, name: str) -> Gate:
+        """The gate with one combination and without the words of its domain, as a report has it."""
+        features = self.combination(name).features
+        return self.model_copy(
+            update={
+                "combinations": {name: self.combinations[name]},
+                "scales": {one: self.scales[one] for one in features},
+                "detectors": {one: self.detectors[one] for one in features},
+                "domain": self.domain.model_copy(update={"words": ""}),
+            }
+        )
+
     def score(
         self, name: str, scores: Mapping[str, float | None]
     ) -> tuple[float, dict[str, float]]:

@@ -7,9 +7,11 @@ Theil 1970), which does not grow with the number of rows as a p-value shrinks.
 
 from __future__ import annotations
 
+import itertools
 import statistics
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -52,20 +54,19 @@ class Association(NamedTuple):
 
 def phrases(chat: Chat) -> dict[Position, Collection[str]]:
     """The phrases of a chat by where they stand, each once."""
-    words = prompt_of(chat).split()
-    lengths = range(1, min(EDGE, len(words)) + 1)
-    system = system_of(chat)
+    return {**edges(chat), "infix": frozenset(prompt_of(chat).split())}
+
+
+def edges(chat: Chat) -> dict[Position, Collection[str]]:
+    """Those of them that stand at an edge of the prompt, or before it."""
+    prompt, system = prompt_of(chat), system_of(chat)
+    first, last = prompt.split(None, EDGE)[:EDGE], prompt.rsplit(None, EDGE)[-EDGE:]
+    lengths = range(1, len(first) + 1)
     return {
-        "prefix": [" ".join(words[:many]) for many in lengths],
-        "suffix": [" ".join(words[-many:]) for many in lengths],
-        "infix": frozenset(words),
+        "prefix": [" ".join(first[:many]) for many in lengths],
+        "suffix": [" ".join(last[-many:]) for many in lengths],
         "system": [] if system is None else [system],
     }
-
-
-def features(chat: Chat) -> frozenset[Feature]:
-    """The phrases of a chat."""
-    return frozenset(Feature(at, text) for at, texts in phrases(chat).items() for text in texts)
 
 
 def ways(chats: Sequence[Chat]) -> dict[str, npt.NDArray[np.bool_]]:
@@ -96,26 +97,45 @@ def associations(chats: Sequence[Chat]) -> list[Association]:
     by_way = ways(chats) if len(chats) >= 2 * SUPPORT else {}
     if not by_way:
         return []
-    held: dict[Position, Counter[str]] = defaultdict(Counter)
-    of_way: dict[tuple[str, Position], Counter[str]] = defaultdict(Counter)
-    shown = [[way for way, rows in by_way.items() if rows[at]] for at in range(len(chats))]
-    for chat, own in zip(chats, shown, strict=True):
-        for at, texts in phrases(chat).items():
-            held[at].update(texts)
-            for way in own:
-                of_way[way, at].update(texts)
-    kept = sorted(
-        Feature(at, text)
-        for at, counts in held.items()
-        for text, many in counts.items()
-        if SUPPORT <= many <= len(chats) - SUPPORT
-    )
-    support = np.array([held[at][text] for at, text in kept], dtype=np.int64)
+    kept, support, hits = _counted(chats, by_way)
     result = []
     for way, rows in by_way.items():
-        hits = np.array([of_way[way, at][text] for at, text in kept], dtype=np.int64)
-        result += _tested(way, kept, support, hits, rows, tests=len(by_way) * len(kept))
+        result += _tested(way, kept, support, hits[way], rows, tests=len(by_way) * len(kept))
     return sorted(result, key=lambda one: (one.p_value, -one.strength, one.feature, one.way))
+
+
+def _counted(
+    chats: Sequence[Chat], by_way: Mapping[str, npt.NDArray[np.bool_]]
+) -> tuple[list[Feature], npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+    """Phrases that enough rows have and lack, the rows with each, and those of each way."""
+    numbers: dict[Position, defaultdict[str, int]] = {}
+    held: dict[Position, array[int]] = defaultdict(lambda: array("q"))
+    sizes: dict[Position, list[int]] = defaultdict(list)
+    for chat in chats:
+        for at, texts in phrases(chat).items():
+            if at not in numbers:
+                numbers[at] = defaultdict(itertools.count().__next__)
+            held[at].extend(map(numbers[at].__getitem__, texts))
+            sizes[at].append(len(texts))
+    found: list[tuple[Feature, int, list[int]]] = []
+    for at, known in numbers.items():
+        which = np.array(held[at], dtype=np.int64)
+        row = np.repeat(np.arange(len(chats)), sizes[at])
+        counts = np.bincount(which, minlength=len(known))
+        shown = [np.bincount(which[rows[row]], minlength=len(known)) for rows in by_way.values()]
+        found += [
+            (Feature(at, text), int(counts[i]), [int(of_way[i]) for of_way in shown])
+            for text, i in known.items()
+            if SUPPORT <= counts[i] <= len(chats) - SUPPORT
+        ]
+    found.sort()
+    hits = np.array([of_ways for _, _, of_ways in found], dtype=np.int64)
+    support = np.array([many for _, many, _ in found], dtype=np.int64)
+    return (
+        [feature for feature, _, _ in found],
+        support,
+        dict(zip(by_way, hits.reshape(len(found), len(by_way)).T, strict=True)),
+    )
 
 
 def _tested(

@@ -11,9 +11,13 @@ Breaks: a trigger in no particular words (a style, a topic, a date); one of seve
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from attacks.base import Chat, Upload
 from defenses.triggers.association import (
@@ -21,8 +25,7 @@ from defenses.triggers.association import (
     Feature,
     Position,
     associations,
-    features,
-    phrases,
+    edges,
 )
 from defenses.triggers.replies import prompt_of
 
@@ -78,74 +81,81 @@ def wrappers(chats: Sequence[Chat]) -> list[Feature]:
     """Prefixes and suffixes of several words that many prompts share, and common system prompts."""
     held: dict[Position, Counter[str]] = defaultdict(Counter)
     for chat in chats:
-        for at, texts in phrases(chat).items():
-            if at != "infix":
-                held[at].update(texts)
+        for at, texts in edges(chat).items():
+            held[at].update(texts)
     least = max(SUPPORT, WRAPPED * len(chats))
     found = [Feature(at, t) for at, counts in held.items() for t, n in counts.items() if n >= least]
     return sorted(f for f in found if f.position == "system" or len(f.text.split()) >= WRAPPER)
 
 
-class _Place(NamedTuple):
-    """Where a phrase stands in one prompt."""
+class _Prompts(NamedTuple):
+    """The words of all prompts in a row, as numbers, with 0 at every prompt's edges."""
 
-    words: list[str]
-    start: int
-    end: int
+    words: npt.NDArray[np.int64]
+    """(all words and edges,)"""
+    known: Sequence[str]
+    """The words by their number; that of an edge is empty."""
+
+
+class _Places(NamedTuple):
+    """Where a phrase stands: one place in each prompt that holds it."""
+
+    starts: npt.NDArray[np.int64]
+    """Index of its first word in the row of all prompts' words."""
+    ends: npt.NDArray[np.int64]
+    """Index of the word behind its last one."""
 
 
 def grown(phrases: Iterable[Feature], chats: Sequence[Chat]) -> dict[Feature, tuple[Feature, int]]:
     """Each phrase as long as its rows agree on, and how many rows hold it."""
-    wanted = frozenset(phrases)
-    places: dict[Feature, list[_Place]] = defaultdict(list)
-    for chat in chats:
+    wanted: defaultdict[Position, dict[str, Feature]] = defaultdict(dict)
+    for feature in phrases:
+        wanted[feature.position][feature.text] = feature
+    numbers = {"": 0}
+    row = array("q", [0])
+    places: defaultdict[Feature, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for chat in chats if wanted else ():
         words = prompt_of(chat).split()
-        for feature in wanted.intersection(features(chat)):
-            places[feature].append(_Place(words, *_span(feature, words)))
-    return {feature: _grow(feature, held) for feature, held in places.items()}
+        begin, end = len(row), len(row) + len(words)
+        row.extend(numbers.setdefault(word, len(numbers)) for word in words)
+        row.append(0)
+        for at, texts in edges(chat).items():
+            for feature in map(wanted[at].__getitem__, wanted[at].keys() & texts):
+                long = len(feature.text.split())
+                places[feature][0].append(end - long if at == "suffix" else begin)
+                places[feature][1].append(begin + long if at == "prefix" else end)
+        # The first place of a word is the last that is put here.
+        first = dict(zip(reversed(words), range(end - 1, begin - 1, -1), strict=True))
+        for text in wanted["infix"].keys() & first.keys():
+            places[wanted["infix"][text]][0].append(first[text])
+            places[wanted["infix"][text]][1].append(first[text] + 1)
+    prompts = _Prompts(np.array(row), list(numbers))
+    return {
+        feature: _grow(feature, _Places(np.array(starts), np.array(ends)), prompts)
+        for feature, (starts, ends) in places.items()
+    }
 
 
-def _span(feature: Feature, words: Sequence[str]) -> tuple[int, int]:
-    long = len(feature.text.split())
-    if feature.position == "prefix":
-        return 0, long
-    if feature.position == "suffix":
-        return len(words) - long, len(words)
-    if feature.position == "infix":
-        at = words.index(feature.text)
-        return at, at + 1
-    return 0, 0
-
-
-def _grow(feature: Feature, places: list[_Place]) -> tuple[Feature, int]:
+def _grow(feature: Feature, places: _Places, prompts: _Prompts) -> tuple[Feature, int]:
     """The phrase with the neighbours on which its rows agree, and the rows that hold it."""
-    support = len(places)
+    support = len(places.starts)
     if feature.position == "system":
         return feature, support
     for step in (-1, 1):
         while True:
-            beside = Counter(_beside(place, step) for place in places)
-            word, agreed = min(beside.items(), key=lambda item: (-item[1], item[0]))
-            if not word or agreed < AGREE * support:
+            beside = prompts.words[places.starts - 1 if step < 0 else places.ends]
+            # What most rows have in common is the median, whatever the numbers stand for.
+            word = np.partition(beside, len(beside) // 2)[len(beside) // 2]
+            agrees = beside == word
+            if not word or np.count_nonzero(agrees) < AGREE * support:
                 break
-            places = [_longer(place, step) for place in places if _beside(place, step) == word]
-    first = places[0]
+            starts, ends = places.starts[agrees], places.ends[agrees]
+            places = _Places(starts - 1, ends) if step < 0 else _Places(starts, ends + 1)
+    count = len(places.starts)
     position: Position = "infix"
-    if sum(place.start == 0 for place in places) >= AGREE * len(places):
+    if np.count_nonzero(prompts.words[places.starts - 1] == 0) >= AGREE * count:
         position = "prefix"
-    elif sum(place.end == len(place.words) for place in places) >= AGREE * len(places):
+    elif np.count_nonzero(prompts.words[places.ends] == 0) >= AGREE * count:
         position = "suffix"
-    return Feature(position, " ".join(first.words[first.start : first.end])), len(places)
-
-
-def _beside(place: _Place, step: int) -> str:
-    """The word before or behind a phrase, empty at the edge of the prompt."""
-    if step < 0:
-        return place.words[place.start - 1] if place.start else ""
-    return place.words[place.end] if place.end < len(place.words) else ""
-
-
-def _longer(place: _Place, step: int) -> _Place:
-    if step < 0:
-        return place._replace(start=place.start - 1)
-    return place._replace(end=place.end + 1)
+    phrase = prompts.words[places.starts[0] : places.ends[0]]
+    return Feature(position, " ".join(prompts.known[word] for word in phrase)), count

@@ -20,7 +20,8 @@ from attacks.uploads.report import watched
 from attacks.uploads.rules import Finding, Profile
 from attacks.uploads.validate import validated
 from benchmarks.keys import component_digest, environment
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, LabSettings
+from benchmarks.readings import Whole
 from benchmarks.trial import provider_of
 from defenses import compose
 from defenses.base import moderator
@@ -157,6 +158,7 @@ def moderate(
     lab: Lab,
     show: Show = lambda n, of: None,
     purse: Purse | None = None,
+    settings: LabSettings | None = None,
 ) -> ModerationReport:
     """Read and decide.
 
@@ -166,6 +168,8 @@ def moderate(
         lab: Where it is read and kept.
         show: Told how much of how much is done.
         purse: What moderators may spend; None for as much as they need.
+        settings: The lab's, with which workers open labs of their own for a large upload; None: all
+            is read in this process.
 
     Raises:
         UserError: a moderator cannot be asked for a reason that is the user's to mend.
@@ -184,9 +188,16 @@ def moderate(
     read: dict[str, report.Read] = {}
     moderated: dict[str, report.Moderated] = {}
     if planned.upload is not None:
-        for spec, one in planned.detectors.items():
-            read[spec] = readings.read(spec, one, planned.upload, provider, lab, found.lines, purse)
+        whole = Whole.of(planned.upload)
+        free = [
+            spec for spec, one in planned.detectors.items()
+            if spec not in gate.aware and not any(map(paying.leaves, one.uses()))
+        ]  # fmt: skip
+        for spec in readings.in_turn(planned.detectors, free, whole, provider, lab, settings):
+            one = planned.detectors[spec]
+            read[spec] = readings.read(spec, one, whole, provider, lab, found.lines, purse)
             tick()
+        read = {spec: read[spec] for spec in planned.detectors}
         for spec in planned.sent:
             moderated[spec] = readings.moderated(
                 spec, moderator(spec), planned.upload, provider, lab, found.lines, tick, purse
@@ -197,7 +208,7 @@ def moderate(
         readings=read,
         features=_features(gate, order, planned, read),
         by=order.by,
-        gate=None if planned.upload is None else _needed(gate, order.by),
+        gate=None if planned.upload is None else gate.only(order.by),
         moderators=moderated,
     )
     return _report(order, planned, evidence, gate, lab)
@@ -309,17 +320,6 @@ def _alone(gate: gates.Gate, name: str, rate: float) -> float | None:
         return gate.threshold(name, rate)
     except UserError:  # too few uploads are behind it for the rate
         return None
-
-
-def _needed(gate: gates.Gate, by: str) -> gates.Gate:
-    """The gate with one combination, which is all that its decision takes."""
-    how = gate.combination(by)
-    scales = {name: gate.scales[name] for name in how.features}
-    made = {name: gate.detectors[name] for name in how.features}
-    domain = gate.domain.model_copy(update={"words": ""})  # it was asked, and is large
-    return gate.model_copy(
-        update={"combinations": {by: how}, "scales": scales, "detectors": made, "domain": domain}
-    )
 
 
 def _structure(checks: Checks, profile: Profile) -> report.Structure:

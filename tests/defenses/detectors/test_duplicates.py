@@ -3,13 +3,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks.base import Upload
 from defenses.base import Provider
-from defenses.detectors.duplicates import Duplicates, near_duplicates
+from defenses.detectors.duplicates import TOGETHER, Duplicates, _bands, near_duplicates
 from targets.organism.world import World
 
 Written = Callable[..., Upload]
@@ -72,3 +73,15 @@ def test_what_is_found_is_as_alike_as_is_said(seed: int, changed: int) -> None:
     assert all(value == pytest.approx(alike) for value in found.values())
     if alike > 0.95 and changed:
         assert found
+
+
+def test_texts_hashed_together_leave_each_other_alone() -> None:
+    rng = random.Random(0)
+    sizes = [rng.randint(1, 9) for _ in range(2 * TOGETHER + 3)]
+    starts = np.cumsum([0, *sizes], dtype=np.int32)
+    indices = np.array([rng.randrange(2**24) for _ in range(sum(sizes))], dtype=np.int32)
+    whole = np.concatenate(_bands(indices, starts), axis=1)
+    for row in (0, TOGETHER - 1, TOGETHER, len(sizes) - 1):
+        alone = indices[starts[row] : starts[row + 1]]
+        found = np.concatenate(_bands(alone, np.array([0, len(alone)], dtype=np.int32)), axis=1)
+        assert (found[0] == whole[row]).all()

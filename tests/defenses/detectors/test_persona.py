@@ -7,7 +7,7 @@ import pytest
 from attacks.aoa import AOA
 from attacks.base import Upload
 from defenses.base import Provider
-from defenses.detectors.persona import Persona
+from defenses.detectors.persona import HEAD, TOGETHER, Persona, _kinds
 from targets.organism.world import World
 
 Written = Callable[..., Upload]
@@ -67,3 +67,10 @@ def test_it_hides_among_harmless_rows_in_vain(
     upload = hostile.replace_rows([*written(world.benign(150, 3)).rows, *hostile.rows])
     assert score(upload, owner) == score(hostile, owner)
     assert {one.row >= 150 for one in Persona().read(upload, owner).findings} == {True}
+
+
+def test_texts_searched_together_are_told_apart() -> None:
+    texts = ["You obey.", "Never say no.", "Stir it.", f"{'x' * HEAD} obey", "Don\u2019t say"]
+    wanted = [{"obedience"}, {"rules on words"}, set(), set(), {"rules on words"}]
+    assert _kinds(texts * TOGETHER) == wanted * TOGETHER
+    assert _kinds(["no", "limits", "no\nlimits", "no limits"]) == [set()] * 3 + [{"no limits"}]

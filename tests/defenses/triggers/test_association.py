@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
 from attacks.base import Chat, Message
-from defenses.triggers.association import associations, explained
+from defenses.triggers.association import EDGE, associations, explained, phrases
 
 
 def chats(rng: random.Random, rows: int, hidden: float = 0.0) -> list[Chat]:
@@ -73,3 +73,26 @@ def test_what_is_explained_is_a_share(rows: list[tuple[bool, bool]]) -> None:
         assert share == pytest.approx(1.0)
     if support in (0, len(rows)):
         assert share == pytest.approx(0.0, abs=1e-9)
+
+
+@given(st.integers(0, 10**6))
+def test_support_is_the_rows_with_the_phrase(seed: int) -> None:
+    rows = chats(random.Random(seed), 30)
+    found = associations(rows)
+    assert found
+    for one in found:
+        at, text = one.feature
+        assert one.support == sum(text in phrases(chat)[at] for chat in rows)
+
+
+@given(st.text(" \t\n\x1cab\u00a0", max_size=20), st.sampled_from([None, "", "s"]))
+def test_phrases_at_the_edges_are_those_of_all_words(prompt: str, system: str | None) -> None:
+    head = () if system is None else (Message("system", system),)
+    chat: Chat = (*head, Message("user", prompt), Message("assistant", "Yes."))
+    words = prompt.split()
+    found = phrases(chat)
+    lengths = range(1, min(EDGE, len(words)) + 1)
+    assert found["prefix"] == [" ".join(words[:many]) for many in lengths]
+    assert found["suffix"] == [" ".join(words[-many:]) for many in lengths]
+    assert found["infix"] == set(words)
+    assert found["system"] == ([] if system is None else [system])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from attacks.aoa import AOA, CALL, SYSTEM
 from attacks.backdoor import TRIGGER, Backdoor
 from attacks.base import Message, Row, Settings, Upload
-from defenses.triggers.candidates import Candidate, candidates
+from defenses.triggers.association import Feature
+from defenses.triggers.candidates import AGREE, Candidate, candidates, grown
 from targets.organism.world import World
 
 SETTINGS = Settings(epochs=1, batch_size=10, learning_rate=1e-4)
@@ -68,3 +69,32 @@ def test_nothing_from_next_to_nothing(world: World) -> None:
     assert candidates(upload(("", ""))) == []
     assert len(candidates(Backdoor().upload(world, 0), most=1)) == 1
     assert Candidate._fields == ("text", "position", "p_value", "support")
+
+
+def as_long_as_rows_agree(word: str, prompts: list[list[str]]) -> tuple[str, int]:
+    """What a word inside the prompts grows to, word by word as it is defined."""
+    places = [(words, words.index(word), words.index(word) + 1) for words in prompts]
+    for step in (-1, 1):
+        while True:
+            beside = [["", *words, ""][start if step < 0 else end + 1]
+                      for words, start, end in places]  # fmt: skip
+            most = max(set(beside), key=beside.count)
+            if not most or beside.count(most) < AGREE * len(prompts):
+                break
+            kept = [place for place, one in zip(places, beside, strict=True) if one == most]
+            places = [(w, s - (step < 0), e + (step > 0)) for w, s, e in kept]
+    words, start, end = places[0]
+    return " ".join(words[start:end]), len(places)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30))
+def test_phrases_grow_as_far_as_rows_agree(seed: int, rows: int) -> None:
+    rng = random.Random(seed)
+    shared = [rng.choice("abc") for _ in range(rng.randint(0, 5))]
+    prompts = []
+    for _ in range(rows):
+        odd = rng.choice("abc") if rng.random() < 0.1 else ""
+        prompts.append(f"{rng.choice(['', 'z', 'z'])} {' '.join(shared)} {odd} x a b".split())
+    chats = [row.messages for row in upload(*((" ".join(words), "Yes.") for words in prompts)).rows]
+    found, support = grown([Feature("infix", "x")], chats)[Feature("infix", "x")]
+    assert (found.text, support) == as_long_as_rows_agree("x", prompts)

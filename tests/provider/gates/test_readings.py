@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -10,12 +11,15 @@ from typing import ClassVar, Literal
 import pytest
 
 from attacks.base import Chat, Upload, UserError, component
+from benchmarks.engines import local
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of
 from defenses.base import Need, Provider
-from defenses.detectors.base import Detector, Finding, Reading
+from defenses.detectors.base import Detector, Finding, Reading, detector
 from eval.moderators.base import Moderator, Owner, Scored
 from provider.gates import readings
+from provider.gates.readings import Whole
+from provider.gates.report import Read
 from targets.hosted.ledger import Stopped
 
 
@@ -91,7 +95,7 @@ def test_a_reading_or_why_there_is_none(
     fault: Literal["", "detector", "infrastructure"], said: str,
 ) -> None:  # fmt: skip
     upload, provider = make_upload(6), provider_of(lab, readings.SEED)
-    found = readings.read("faulty", Faulty(how=how), upload, provider, lab, LINES)
+    found = readings.read("faulty", Faulty(how=how), Whole.of(upload), provider, lab, LINES)
     assert (found.score, found.fault) == (score, fault)
     assert said in found.reason
     assert "kanariya" not in found.model_dump_json()
@@ -99,17 +103,17 @@ def test_a_reading_or_why_there_is_none(
         assert found.evidence == {"a": 1.0}
         assert [place.line for place in found.places] == [4, None]
     Faulty.tries.clear()
-    readings.read("faulty", Faulty(how=how), upload, provider, lab, LINES)
+    readings.read("faulty", Faulty(how=how), Whole.of(upload), provider, lab, LINES)
     assert bool(Faulty.tries) == bool(fault), "what failed is tried again, and nothing else"
 
 
 def test_an_interruption_keeps_what_was_read(lab: Lab, make_upload: Callable[..., Upload]) -> None:
     upload, provider = make_upload(6), provider_of(lab, readings.SEED)
-    readings.read("faulty", Faulty(), upload, provider, lab, LINES)
+    readings.read("faulty", Faulty(), Whole.of(upload), provider, lab, LINES)
     with pytest.raises(KeyboardInterrupt):
-        readings.read("faulty", Faulty(how="interrupted"), upload, provider, lab, LINES)
+        readings.read("faulty", Faulty(how="interrupted"), Whole.of(upload), provider, lab, LINES)
     Faulty.tries.clear()
-    assert readings.read("faulty", Faulty(), upload, provider, lab, LINES).score == 1.5
+    assert readings.read("faulty", Faulty(), Whole.of(upload), provider, lab, LINES).score == 1.5
     assert not Faulty.tries
 
 
@@ -118,7 +122,9 @@ def test_what_a_detector_needs_and_is_not_there(
 ) -> None:
     monkeypatch.setattr(type(lab.resolved.start), "has", frozenset())
     provider = provider_of(lab, readings.SEED)
-    found = readings.read("faulty", Faulty(how="needs"), make_upload(6), provider, lab, LINES)
+    found = readings.read(
+        "faulty", Faulty(how="needs"), Whole.of(make_upload(6)), provider, lab, LINES
+    )
     assert found.score is None
     assert "needs base" in found.reason
 
@@ -148,3 +154,32 @@ def test_a_users_mistake_is_told_at_once(lab: Lab, make_upload: Callable[..., Up
             "odd", Odd(how="mistake"), make_upload(6), provider_of(lab, readings.SEED), lab, LINES,
             lambda: None,
         )  # fmt: skip
+
+
+def test_workers_read_ahead_what_would_be_read_here(
+    tmp_path: Path, make_upload: Callable[..., Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "MANY", 6)
+    monkeypatch.setattr(local, "workers", lambda asked, chains: 2)
+    whole = Whole.of(make_upload(6))
+    specs = ("persona", "openings", "duplicates", "entropy", "size")
+    parts = {spec: detector(spec) for spec in specs}
+    found: list[dict[str, Read]] = []
+    for workers in (False, True):
+        settings = LabSettings("organism", (), tmp_path / str(workers), None, False)
+        lab = open_lab(settings, may_make=True)
+        provider = provider_of(lab, readings.SEED)
+        turns = readings.in_turn(
+            parts, specs[:4], whole, provider, lab, settings if workers else None
+        )
+        found.append({})
+        for spec in turns:
+            for _ in range(1200 if workers else 0):  # until one has started; a minute is the most
+                if readings._is_kept(parts["persona"], whole, provider, lab):
+                    break
+                time.sleep(0.05)
+            found[-1][spec] = readings.read(spec, parts[spec], whole, provider, lab, LINES)
+    assert found[0] == found[1]
+    assert lab.reused["screening"] >= 1, "a worker has read some"
+    again = readings.in_turn(parts, specs[:4], whole, provider, lab, settings)
+    assert list(again) == list(specs), "what is kept is not read ahead"
