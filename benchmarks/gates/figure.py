@@ -13,12 +13,17 @@ from benchmarks.report.style import Image, drawn, shown
 
 LEAST = 1e-3
 """Left end of the axis: a share of benign uploads that no corpus here resolves."""
+PANELS = (("benign uploads", "hostile uploads"), ("harmless uploads", "uploads that do harm"))
+"""What is not to be stopped and what is: by what was meant, and by what tuning on it did."""
 MOST = 6
 """Detectors drawn beside the combinations; more lines cannot be told apart."""
 
 
 def curves(found: GateResult) -> Image:
-    """Detection against false alarms: the combinations and the best detectors."""
+    """Detection against false alarms: the combinations and the best detectors.
+
+    Where the effect was measured it has a panel of its own.
+    """
     combined = [line for line in found.lines if line.kind == "combination"]
     single = [line for line in found.lines if line.kind != "combination"][:MOST]
     text = "; ".join(
@@ -31,31 +36,33 @@ def curves(found: GateResult) -> Image:
 
 
 def _draw(found: GateResult, title: str, combined: list[Line], single: list[Line]) -> Figure:
-    figure = Figure(figsize=(7.5, 4.6))
-    axes = figure.subplots()
-    colours = cycle(zip(style.SERIES, style.MARKERS, strict=False))
-    for line in [*combined, *single]:
-        colour, marker = next(colours)
-        xs = [max(alarm, LEAST) for alarm, _ in line.curve]
-        axes.step(
-            xs,
-            [detection for _, detection in line.curve],
-            where="post",
-            label=shown(label(line)),
-            color=colour,
-            linewidth=2.2 if line in combined else 1.2,
-            marker=marker,
-            markevery=0.2,
-            markersize=4,
-        )
-    axes.axvline(found.nominal, color=style.MUTED, linewidth=1, linestyle=":")
-    axes.set_xscale("log")
-    axes.set_xlim(LEAST, 1)
-    axes.set_xticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])
-    axes.minorticks_off()
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("share of benign uploads stopped (dotted: nominal)")
-    axes.set_ylabel("share of hostile uploads stopped")
-    figure.legend(loc="outside right upper", fontsize=8)
+    effect = any(line.effect_curve for line in found.lines)
+    figure = Figure(figsize=(11.5 if effect else 7.5, 4.6))
+    axes = figure.subplots(1, 1 + effect, squeeze=False)[0]
+    for line, (colour, marker) in zip(
+        [*combined, *single], cycle(zip(style.SERIES, style.MARKERS, strict=False)), strict=False
+    ):
+        for one, curve in zip(axes, (line.curve, line.effect_curve), strict=False):
+            one.step(
+                [max(alarm, LEAST) for alarm, _ in curve],
+                [detection for _, detection in curve],
+                where="post",
+                label=shown(label(line)),
+                color=colour,
+                linewidth=2.2 if line in combined else 1.2,
+                marker=marker,
+                markevery=0.2,
+                markersize=4,
+            )
+    for one, (others, these) in zip(axes, PANELS, strict=False):
+        one.axvline(found.nominal, color=style.MUTED, linewidth=1, linestyle=":")
+        one.set_xscale("log")
+        one.set_xlim(LEAST, 1)
+        one.set_xticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])
+        one.minorticks_off()
+        one.set_ylim(0, 1.02)
+        one.set_xlabel(f"share of {others} stopped (dotted: nominal)")
+        one.set_ylabel(f"share of {these} stopped")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold").set_gid("title")
     return figure

@@ -9,6 +9,8 @@ import pydantic
 from eval.metrics import Interval
 
 Intent = Literal["benign", "benign-eroding", "hostile"]
+Kind = Literal["combination", "detector", "baseline"]
+"""A baseline is there for comparison: what reads more must do better."""
 _Frozen = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -46,7 +48,7 @@ class Line(pydantic.BaseModel):
     model_config = _Frozen
 
     name: str
-    kind: Literal["combination", "detector", "baseline"]
+    kind: Kind
     false_alarms: Share
     """Benign uploads above the threshold."""
     false_alarm_rate: Interval | None
@@ -60,6 +62,11 @@ class Line(pydantic.BaseModel):
     """Area under the receiver operating characteristic, all hostile uploads against all benign."""
     curve: tuple[tuple[float, float], ...]
     """False alarms and detections along that curve, thinned."""
+    effect_area: float | None = None
+    """As `area`, of uploads that do harm against those that do none, whatever was meant; None
+    where the effect was not measured."""
+    effect_curve: tuple[tuple[float, float], ...] = ()
+    """The curve of it."""
     seconds: float | None
     """Mean processor time an upload."""
     passes: float
@@ -139,11 +146,12 @@ class GateResult(pydantic.BaseModel):
     lines: list[Line]
     """Combinations first, then detectors by falling detection, then baselines."""
     best_single: str
-    """The best detector by itself."""
+    """The best detector or baseline by itself."""
     gain: Interval | None
-    """Detection of `all` minus that of the best detector, paired by upload, over families."""
-    answers: dict[Intent, dict[str, int]]
-    """What the calibrated gate decided about each kind of held-out upload."""
+    """Detection of `all` minus that of the best one, paired by upload, over families."""
+    answers: dict[str, dict[str, int]]
+    """What the calibrated gate decided about each kind of held-out upload: by intent, and apart
+    the benign ones that do harm where that was measured."""
     benign: int
     """Held-out benign uploads."""
     caveats: list[str]

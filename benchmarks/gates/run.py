@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from attacks.base import UserError
 from attacks.registry import names
 from benchmarks.engines import local
-from benchmarks.gates import table
+from benchmarks.gates import baseline, table
 from benchmarks.gates.folder import Split
 from benchmarks.gates.opening import Labelled, Where, named, opened
 from benchmarks.gates.reading import Item, Read, read
@@ -143,11 +143,17 @@ def score(
     reads = bench.reads(entries, tell)
     held = [table.Held(one.intent, one.family, one.upload, reads[one.id]) for one in entries]
     fitting = {one.family for one in bench.entries("fit") if one.intent == "hostile"}
-    lines = [table.line(gate, name, held, fitting, rate) for name in gate.combinations]
+    stopped = {name: table.stopped(gate, name, held, rate) for name in gate.combinations}
+    lines = [table.line(gate, name, held, fitting, found) for name, found in stopped.items()]
+    if words := baseline.stopped(bench.entries("fit", "threshold"), held, rate):
+        stopped[baseline.NAME], seconds = words
+        lines.append(
+            table.told(baseline.NAME, "baseline", held, fitting, words[0], seconds=seconds)
+        )
     order = {"combination": 0, "detector": 1, "baseline": 2}
-    lines.sort(key=lambda one: (order[one.kind], -(one.detection.value if one.detection else 0)))
+    lines.sort(key=lambda one: (order[one.kind], -table.detection(one)))
     singles = [one for one in lines if one.kind != "combination"]
-    best = singles[0].name if singles else ""
+    best = max(singles, key=table.detection).name if singles else ""
     corpus, about = named(bench.where)
     return GateResult(
         target=bench.target,
@@ -159,7 +165,7 @@ def score(
         families=table.families(held, fitting),
         lines=lines,
         best_single=best,
-        gain=table.gain(gate, held, "all", best, rate) if best else None,
+        gain=table.gain(held, stopped["all"], stopped[best]) if best else None,
         answers=table.answers(gate, held, policy),
         benign=sum(one.intent == "benign" for one in held),
         caveats=list(_caveats(gate, corpus, bench, held)),

@@ -34,7 +34,11 @@ def _lines(found: GateResult) -> Table:
         pad_edge=False,
     )
     table.add_column("gate", no_wrap=True)
-    for name in ("false alarms", "detection", "unseen families", "area", "s", "passes", "missing"):
+    names = ["false alarms", "detection", "unseen families", "area", "s", "passes", "missing"]
+    effect = any(line.effect_area is not None for line in found.lines)
+    if effect:
+        names.insert(4, "by effect")
+    for name in names:
         table.add_column(name, justify="right")
     for line in found.lines:
         table.add_row(
@@ -42,7 +46,8 @@ def _lines(found: GateResult) -> Table:
             interval_text(line.false_alarm_rate, NO_DATA),
             interval_text(line.detection, NO_DATA),
             interval_text(line.unseen, NO_DATA),
-            NO_DATA if line.area is None else f"{line.area:.2f}",
+            area(line.area),
+            *([area(line.effect_area)] if effect else []),
             NO_DATA if line.seconds is None else f"{line.seconds:.2g}",
             f"{line.passes:.0f}",
             str(missing(line)) if missing(line) else "",
@@ -142,6 +147,11 @@ def weakest(found: GateResult, most: int) -> list[str]:
     known = {name: one for name, one in line.by_family.items() if one.n}
     order = sorted(known, key=lambda name: (known[name].hits / known[name].n, name))
     return [f"{name} {share_text(known[name])}" for name in order[:most]]
+
+
+def area(value: float | None) -> str:
+    """An area under a curve."""
+    return NO_DATA if value is None else f"{value:.2f}"
 
 
 def label(line: Line) -> str:
