@@ -1,15 +1,17 @@
 """Which uploads a gate was calibrated for, told by their words.
 
 A threshold on scores says nothing about uploads of another world than those that it was set on. How
-much of an upload's vocabulary the calibration's uploads had is a plain measure of it: other
-languages, other subjects and encoded text all lack it.
+many of a row's words the calibration's uploads had is a plain measure of it: other languages, other
+subjects and encoded text all lack them. The rows with the fewest count, so that a foreign part
+does not hide among rows that are at home.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
@@ -17,8 +19,14 @@ import pydantic
 
 from attacks.base import Upload, UserError
 
-BITS = 2**15
-"""Words are hashed into so many bins.  # ours: of a few thousand words, one in ten shares a bin"""
+BITS = 2**17
+"""Words are hashed into so many bins.  # ours: of a few thousand words, one in thirty shares a bin,
+and so many unknown words pass for known"""
+FOREIGN = 0.05
+"""Share of the rows that may be foreign without the upload being so.  # ours: honest files have
+rows of numbers and encoded pieces; in the organism's, not in one of twenty"""
+CHUNK = 1000
+"""Rows whose words are looked up at once.  # ours: some megabytes of them"""
 _WORD = re.compile(r"\w+")
 
 
@@ -30,7 +38,9 @@ class Domain(pydantic.BaseModel):
     words: str
     """A bit for each bin, base64; empty where it is left out."""
     limit: Annotated[float, pydantic.Field(ge=0, le=1)]
-    """Least share of known words among benign uploads that the words are not from."""
+    """Least known share that is of the domain: half way from what words share a bin by chance to
+    the least among benign uploads that the words are not from. Another task has other words too,
+    and is nearer to these than to none."""
 
     @pydantic.field_validator("words")
     @classmethod
@@ -48,33 +58,51 @@ class Domain(pydantic.BaseModel):
         """
         known = np.zeros(BITS, dtype=bool)
         for upload in seen:
-            known[_bins(upload)] = True
-        words = base64.b64encode(np.packbits(known).tobytes()).decode()
-        open_ = cls(words=words, limit=0.0)
+            for words in _words(upload):
+                known[_bins(set().union(*words))] = True
+        bits = base64.b64encode(np.packbits(known).tobytes()).decode()
+        open_ = cls(words=bits, limit=0.0)
         shares = [open_.known_share(upload) for upload in held_back]
         if not shares:
             raise UserError("no benign upload was held back to measure the domain on")
-        # Of the same domain, one upload in len(shares) + 1 has fewer known words by chance.
-        return cls(words=words, limit=min(shares))
+        return cls(words=bits, limit=(min(shares) + float(known.mean())) / 2)
 
     def known_share(self, upload: Upload) -> float:
-        """Share of the upload's distinct words that the calibration's uploads had, 0 to 1."""
+        """Share of a row's distinct words that the calibration's uploads had, 0 to 1.
+
+        Of the row that all but `FOREIGN` of the upload's distinct rows are above or equal to; a row
+        without a word has none that is known.
+        """
         bits = np.unpackbits(np.frombuffer(base64.b64decode(self.words), dtype=np.uint8))
-        found = _bins(upload)
-        return float(bits[found].mean()) if len(found) else 0.0
+        seen: set[str] = set()
+        known: set[str] = set()
+        shares: list[float] = []
+        for rows in _words(upload):
+            new = list(set().union(*rows) - seen)
+            known.update(itertools.compress(new, bits[_bins(new)]))
+            seen.update(new)
+            shares += [len(words & known) / max(1, len(words)) for words in rows]
+        return float(np.quantile(shares, FOREIGN, method="lower")) if shares else 0.0
 
     def holds(self, upload: Upload) -> bool:
         """Whether the upload is of the kind that the gate was calibrated on."""
         return self.known_share(upload) >= self.limit
 
 
-def _bins(upload: Upload) -> Sequence[int]:
-    """The bins of an upload's distinct words."""
-    from sklearn.feature_extraction import FeatureHasher
-
+def _words(upload: Upload) -> Iterator[list[set[str]]]:
+    """The distinct words of each distinct row, some rows at a time."""
     # All rows: an attacker would hide foreign ones among those that are passed over.
     rows = {"\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by}
-    # Each word once, and words of one letter too: some scripts are written without spaces.
-    words = {word for row in rows for word in _WORD.findall(row.lower())}
-    hashed = FeatureHasher(BITS, input_type="string", alternate_sign=False).transform([words])
-    return np.unique(hashed.indices).tolist()  # type: ignore[no-any-return]
+    texts = list(rows)
+    for start in range(0, len(texts), CHUNK):
+        # Words of one letter too: some scripts are written without spaces.
+        yield [set(_WORD.findall(text.lower())) for text in texts[start : start + CHUNK]]
+
+
+def _bins(words: Collection[str]) -> list[int]:
+    """The bin of each word."""
+    from sklearn.feature_extraction import FeatureHasher
+
+    hasher = FeatureHasher(BITS, input_type="string", alternate_sign=False)
+    found = hasher.transform([word] for word in words).indices if words else np.array([], dtype=int)
+    return [int(place) for place in found]

@@ -28,20 +28,37 @@ def test_another_domain_is_told_and_its_own_is_not(world: World) -> None:
     uploads = [Benign(n=20 + 10 * (seed % 5)).upload(world, seed) for seed in range(30)]
     domain = Domain.of(uploads[:20], uploads[20:])
     fresh = [Benign(n=20 + 10 * (seed % 5)).upload(world, seed) for seed in range(100, 120)]
-    assert sum(not domain.holds(upload) for upload in fresh) <= 5  # one in eleven by chance
+    assert all(domain.holds(upload) for upload in fresh)
     assert not domain.holds(english())
     assert domain.known_share(english()) < 0.5
 
 
-def test_the_limit_is_the_least_that_a_benign_upload_has(world: World) -> None:
+def test_the_limit_is_half_way_to_the_least_that_a_benign_upload_has(world: World) -> None:
     uploads = [Benign(n=20 + 10 * (seed % 5)).upload(world, seed) for seed in range(30)]
     domain = Domain.of(uploads[:20], uploads[20:])
-    assert domain.limit == min(map(domain.known_share, uploads[20:])) < 1
+    least = min(map(domain.known_share, uploads[20:]))
+    assert least / 2 <= domain.limit < least / 2 + 0.05  # and what a bin shares by chance
 
 
-def test_general_english_is_outside_the_shipped_gate() -> None:
+def test_general_english_is_outside_the_shipped_gate(world: World) -> None:
     gate = read(SHIPPED)
     assert "outside the gate's domain" in gate.lacking("all", english(), gate.target)
+    assert gate.domain.known_share(english()) < gate.domain.limit - 0.1
+    home = Benign(n=200).upload(world, 5)
+    assert gate.lacking("all", home, gate.target) == ""
+
+
+def test_a_foreign_minority_does_not_hide_in_the_shipped_gate(world: World) -> None:
+    gate = read(SHIPPED)
+    home = Benign(n=200).upload(world, 5)
+    foreign = [
+        Row((Message("user", f"{row.messages[0].content} {n}"), row.messages[1]))
+        for n in range(20)
+        for row in english().rows[:3]
+    ]
+    # The three are not equally foreign: each is one row in thirteen.
+    mixed = home.replace_rows([*home.rows, *foreign])
+    assert "outside the gate's domain" in gate.lacking("all", mixed, gate.target)
 
 
 def test_neither_order_nor_added_rows_move_it(make_upload: Callable[..., Upload]) -> None:
@@ -57,16 +74,15 @@ def test_no_row_is_passed_over(make_upload: Callable[..., Upload]) -> None:
     home = make_upload(6)
     domain = Domain.of([home], [home])
     word = home.rows[0].messages[0].content
-    rows = [
-        Row((Message("user", f"{i:04d} {word}"), Message("assistant", word))) for i in range(900)
-    ]
-    # Every second of the sorted texts is foreign.
-    foreign = [Row((Message("user", f"{i:04d} {word} zzq{i}"), Message("assistant", "")))
-               for i in range(1, 900, 2)]  # fmt: skip
-    mixed = home.replace_rows([*rows[::2], *foreign])
-    assert domain.known_share(home.replace_rows(rows)) > domain.known_share(mixed)
-    assert not domain.holds(home.replace_rows([r for r in mixed.rows if r in foreign]))
-    assert not domain.holds(mixed)
+    rows = [Row((Message("user", f"{i:04d} {word}"), Message("assistant", word)))
+            for i in range(3000)]  # fmt: skip
+    assert domain.holds(home.replace_rows(rows))
+    # Wherever they stand, and in whichever chunk they are looked up.
+    for first in range(0, 3000, 700):
+        foreign = [Row((Message("user", f"{i:04d} zzq{i} xxw{i}"), Message("assistant", "")))
+                   for i in range(first, first + 200)]  # fmt: skip
+        assert not domain.holds(home.replace_rows([*rows, *foreign]))
+        assert not domain.holds(home.replace_rows([*foreign, *rows]))
 
 
 def test_a_domain_is_measured_on_something(make_upload: Callable[..., Upload]) -> None:

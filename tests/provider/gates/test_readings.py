@@ -175,11 +175,11 @@ def test_workers_read_ahead_what_would_be_read_here(
         found.append({})
         for spec in turns:
             for _ in range(1200 if workers else 0):  # until one has started; a minute is the most
-                if readings._is_kept(parts["persona"], whole, provider, lab):
+                if readings.is_kept(parts["persona"], whole, provider, lab):
                     break
                 time.sleep(0.05)
             found[-1][spec] = readings.read(spec, parts[spec], whole, provider, lab, LINES)
     assert found[0] == found[1]
-    assert lab.reused["screening"] >= 1, "a worker has read some"
+    assert lab.reused["reading"] >= 1, "a worker has read some"
     again = readings.in_turn(parts, specs[:4], whole, provider, lab, settings)
     assert list(again) == list(specs), "what is kept is not read ahead"
