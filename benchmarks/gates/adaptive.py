@@ -187,9 +187,10 @@ def _gate(item: Item, lab: Lab) -> Ask:
         if not _fits(upload, lab) or item.gate.lacking(NAME, upload, item.gate.target):
             return None
         read = reading.detected(item.id, upload, item.gate.read_by(NAME), lab)
-        if absent := set(item.gate.combination(NAME).features) - read.scores.keys():
+        scores = {**read.scores, **item.gate.own(upload)}
+        if absent := set(item.gate.combination(NAME).features) - scores.keys():
             raise UserError(f"no score from {', '.join(sorted(absent))}")
-        return item.gate.score(NAME, read.scores)[0]
+        return item.gate.score(NAME, scores)[0]
 
     return ask
 

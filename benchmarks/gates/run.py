@@ -18,9 +18,11 @@ from benchmarks.lab import LabSettings
 from benchmarks.store import Store
 from defenses.detectors.base import detector
 from defenses.gates import gate as gates
+from defenses.gates import lexicon
 from defenses.gates.domain import Domain
 from defenses.gates.fit import Sample, fitted
 from defenses.gates.gate import Gate, Policy
+from defenses.gates.lexicon import Lexicon
 from targets.resolve import resolve
 
 
@@ -108,11 +110,12 @@ def fit(bench: Bench, tell: Callable[[int], None]) -> Gate:
     """
     entries = [one for one in bench.entries("fit", "threshold") if one.intent != "benign-eroding"]
     reads = bench.reads(entries, tell)
+    words, told = _words(entries)
     samples = [
         Sample(
             "fit" if one.split == "fit" else "threshold",
             one.family if one.intent == "hostile" else "",
-            reads[one.id].scores,
+            {**reads[one.id].scores, **told.get(one.id, {})},
         )
         for one in entries
     ]
@@ -124,7 +127,20 @@ def fit(bench: Bench, tell: Callable[[int], None]) -> Gate:
     corpus, about = named(bench.where)
     made = {spec: detector(spec) for spec in bench.detectors}
     target = resolve(bench.target).start.digest
-    return fitted(samples, made, domain, corpus=corpus, about=about, target=target)
+    return fitted(samples, made, domain, words, corpus=corpus, about=about, target=target)
+
+
+def _words(entries: Sequence[Labelled]) -> tuple[Lexicon | None, dict[str, dict[str, float]]]:
+    """The lexicon of the `fit` uploads, and what it says of each that it was not fitted on."""
+    fit = [one for one in entries if one.split == "fit"]
+    families = [one.family if one.intent == "hostile" else "" for one in fit]
+    if len({family == "" for family in families}) < 2:
+        return None, {}
+    found = Lexicon.of([one.upload for one in fit], [family != "" for family in families])
+    scores = lexicon.apart([one.upload for one in fit], families)
+    told = {one.id: score for one, score in zip(fit, scores, strict=True)}
+    told |= {one.id: found.score(one.upload) for one in entries if one.split != "fit"}
+    return found, {id_: {lexicon.NAME: score} for id_, score in told.items()}
 
 
 def score(

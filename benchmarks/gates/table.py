@@ -13,6 +13,7 @@ from benchmarks.gates import scoring
 from benchmarks.gates.reading import Read
 from benchmarks.gates.results import Family, Intent, Kind, Line, Share
 from defenses.detectors.base import detector
+from defenses.gates import lexicon
 from defenses.gates.gate import Gate, Policy
 from eval.metrics import Interval
 
@@ -48,10 +49,11 @@ def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped
     """A line's scores, and whether each is above the threshold of a rate of false alarms."""
     limit = gate.threshold(name, rate)
     needed = gate.combination(name).features
+    own = lexicon.NAME in needed
+    read = [{**one.read.scores, **(gate.own(one.upload) if own else {})} for one in held]
     scores = [
-        None if any(feature not in one.read.scores for feature in needed)
-        else gate.score(name, one.read.scores)[0]
-        for one in held
+        None if any(feature not in one for feature in needed) else gate.score(name, one)[0]
+        for one in read
     ]  # fmt: skip
     return Stopped(scores, [None if score is None else score > limit for score in scores])
 
@@ -60,9 +62,10 @@ def line(gate: Gate, name: str, held: Sequence[Held], trained: set[str], found: 
     """The line of a combination or of a detector."""
     members = gate.read_by(name)
     kind: Kind = "combination" if len(members) > 1 else "detector"
-    if all(detector(member).control for member in members):
+    if members and all(detector(member).control for member in members):
         kind = "baseline"
-    seconds = _mean([sum(one.read.seconds[d] for d in members) for one in held])
+    # What the gate reads by itself is not timed.
+    seconds = _mean([sum(one.read.seconds[d] for d in members) for one in held if members])
     passes = _mean([sum(one.read.passes[d] for d in members) for one in held])
     return told(name, kind, held, trained, found, seconds=seconds, passes=passes or 0.0)
 

@@ -17,6 +17,7 @@ from defenses.detectors.base import Detector, featured
 from defenses.gates import ways
 from defenses.gates.domain import Domain
 from defenses.gates.gate import Combination, Gate
+from defenses.gates.lexicon import NAME, Lexicon
 from defenses.gates.scale import Scale
 
 
@@ -34,6 +35,7 @@ def fitted(
     samples: Sequence[Sample],
     detectors: Mapping[str, Detector],
     domain: Domain,
+    lexicon: Lexicon | None = None,
     *,
     corpus: str,
     about: str,
@@ -47,6 +49,7 @@ def fitted(
         samples: The uploads as the detectors read them, of both splits.
         detectors: By spec.
         domain: Of the uploads.
+        lexicon: Of the uploads of the `fit` split; its scores are among the samples'.
         corpus: SHA-256 of them.
         about: What they are, in a line.
         target: Digest of the served model.
@@ -58,12 +61,15 @@ def fitted(
     # Who asks for controls alone wants to see what they would decide.
     deciding = [name for name, one in detectors.items() if not one.control] or list(detectors)
     aware = [name for name, one in detectors.items() if one.needs()]
+    own = [NAME] if lexicon else []
+    asking_none = [name for name in deciding if name not in aware]
     named = {
-        "all": [feature for name in deciding for feature in made[name]],
-        "tests": [feature for name in deciding if name not in aware for feature in made[name]],
+        "all": [*own, *(feature for name in deciding for feature in made[name])],
+        "tests": [*own, *(feature for name in asking_none for feature in made[name])],
         **made,
+        NAME: own,
     }
-    scale = scales(samples, [feature for features in made.values() for feature in features])
+    scale = scales(samples, [*own, *(one for features in made.values() for one in features)])
     counts = Counter(f"{s.split}, {'hostile' if s.family else 'benign'}" for s in samples)
     return Gate(
         corpus=corpus,
@@ -78,6 +84,7 @@ def fitted(
             name: combination(samples, members, scale) for name, members in named.items() if members
         },
         domain=domain,
+        lexicon=lexicon,
     )
 
 

@@ -18,7 +18,9 @@ import pydantic
 
 from attacks.base import Upload, UserError
 from attacks.spec import parse
+from defenses.gates import lexicon
 from defenses.gates.domain import Domain
+from defenses.gates.lexicon import Lexicon
 from defenses.gates.scale import Scale
 from defenses.gates.ways import AnyWay
 
@@ -117,17 +119,19 @@ class Gate(pydantic.BaseModel):
     aware: tuple[str, ...]
     """Detectors that read with the served model."""
     detectors: Mapping[str, str]
-    """Spec of the detector that each feature comes from."""
+    """Spec of the detector that each feature comes from; the gate's own has none."""
     scales: Mapping[str, Scale]
     """By feature."""
     combinations: Mapping[str, Combination]
     """By name; a detector's own name stands for itself alone."""
     domain: Domain
+    lexicon: Lexicon | None = None
+    """Its own feature; none where no hostile upload was there to fit it on, or in a report."""
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> Gate:
         for name, how in self.combinations.items():
-            if set(how.features) - (self.scales.keys() & self.detectors.keys()):
+            if set(how.features) - (self.scales.keys() & {*self.detectors, lexicon.NAME}):
                 raise ValueError(f"a feature of {name!r} has no scale, or no detector")
         check_names(self.detectors.values())
         return self
@@ -149,8 +153,9 @@ class Gate(pydantic.BaseModel):
             update={
                 "combinations": {name: self.combinations[name]},
                 "scales": {one: self.scales[one] for one in features},
-                "detectors": {one: self.detectors[one] for one in features},
+                "detectors": {one: d for one, d in self.detectors.items() if one in features},
                 "domain": self.domain.model_copy(update={"words": ""}),
+                "lexicon": None,
             }
         )
 
@@ -164,7 +169,12 @@ class Gate(pydantic.BaseModel):
 
     def read_by(self, name: str) -> tuple[str, ...]:
         """Specs of the detectors that a combination is made of."""
-        return tuple(dict.fromkeys(self.detectors[f] for f in self.combination(name).features))
+        features = self.combination(name).features
+        return tuple(dict.fromkeys(self.detectors[f] for f in features if f in self.detectors))
+
+    def own(self, upload: Upload) -> dict[str, float | None]:
+        """The features of an upload that no detector reads, but the gate."""
+        return {lexicon.NAME: self.lexicon.score(upload)} if self.lexicon else {}
 
     def nominal(self, name: str, score: float) -> float:
         """Share of benign uploads that score as high or higher, never 0."""
@@ -193,7 +203,7 @@ class Gate(pydantic.BaseModel):
         read = set(self.read_by(name))
         if read & set(self.aware) and target != self.target:
             return "the gate was fitted with another served model"
-        if read & set(self.bound):
+        if read & set(self.bound) or lexicon.NAME in self.combination(name).features:
             known = self.domain.known_share(upload)
             if known < self.domain.limit:
                 return (
@@ -216,13 +226,14 @@ class Gate(pydantic.BaseModel):
             name: Of the combination.
             upload: What is decided on.
             target: Digest of the served model.
-            scores: By feature; None for an upload that its detector cannot read, and none at all
-                where it could not be had.
+            scores: By feature, the gate's own left out; None for an upload that its detector cannot
+                read, and none at all where it could not be had.
             policy: The rates to decide at.
 
         Raises:
             UserError: there is no such combination, or too few uploads behind it for the policy.
         """
+        scores = {**scores, **self.own(upload)}
         missing = [f for f in self.combination(name).features if f not in scores]
         lacking = self.lacking(name, upload, target)
         if missing or lacking:
@@ -311,8 +322,9 @@ def read(path: Path) -> Gate:
         raise UserError(f"{str(path)!r} is no gate of this version: {_first(error)}") from error
     except UserError as error:  # a detector's spec
         raise UserError(f"{str(path)!r} is no gate: {error}") from error
-    if gate.bound and not gate.domain.words:
-        raise UserError(f"{str(path)!r} is a report's part: the words of its domain are left out")
+    owned = any(lexicon.NAME in how.features for how in gate.combinations.values())
+    if (gate.bound and not gate.domain.words) or (owned and gate.lexicon is None):
+        raise UserError(f"{str(path)!r} is a report's part: what it knows words by is left out")
     return gate
 
 

@@ -295,20 +295,23 @@ def _features(
     gate: gates.Gate, order: Order, planned: Plan, read: Mapping[str, report.Read]
 ) -> dict[str, report.Feature]:
     """Readings on the gate's scales; those that could not be had are left out."""
-    how = gate.combination(order.by)
-    found = {}
+    told: dict[str, tuple[str, float | None]] = {}
     for spec, one in read.items():
-        told = {} if one.fault else features(
-            spec, planned.detectors[spec].also, Reading(one.score, one.evidence)
-        )  # fmt: skip
-        for name in sorted(told.keys() & set(how.features)):
-            found[name] = report.Feature(
-                detector=spec,
-                value=told[name],
-                surprise=gate.scales[name].surprise(told[name]),
-                limit=_alone(gate, name, order.policy.hold),
-            )
-    return found
+        reading = Reading(one.score, one.evidence)
+        found = {} if one.fault else features(spec, planned.detectors[spec].also, reading)
+        told |= {name: (spec, value) for name, value in found.items()}
+    if planned.upload is not None:
+        told |= {name: (name, value) for name, value in gate.own(planned.upload).items()}
+    return {
+        name: report.Feature(
+            detector=spec,
+            value=value,
+            surprise=gate.scales[name].surprise(value),
+            limit=_alone(gate, name, order.policy.hold),
+        )
+        for name, (spec, value) in told.items()
+        if name in gate.combination(order.by).features
+    }
 
 
 def _alone(gate: gates.Gate, name: str, rate: float) -> float | None:
