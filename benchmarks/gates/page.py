@@ -46,7 +46,7 @@ def page(found: GateResult) -> str:
         answers=found.answers,
         searched=_searched(found.adaptive),
         kinds=("allow", "allow with mitigation", "hold", "reject", "inconclusive"),
-        gain=interval_text(found.gain, NO_DATA),
+        gains=views.gains(found),
         weakest=views.weakest(found, 3),
         elsewhere=views.ELSEWHERE,
         nominal=f"{found.nominal:.0%}",

@@ -9,8 +9,9 @@ import pydantic
 from eval.metrics import Interval
 
 Intent = Literal["benign", "benign-eroding", "hostile"]
-Kind = Literal["combination", "detector", "baseline"]
-"""A baseline is there for comparison: what reads more must do better."""
+Kind = Literal["combination", "part", "detector", "baseline"]
+"""A part is what the gate knows by itself, without a detector; a baseline is there for comparison:
+what reads more must do better."""
 _Frozen = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -144,11 +145,10 @@ class GateResult(pydantic.BaseModel):
     """Rate of false alarms at which the thresholds were set."""
     families: list[Family]
     lines: list[Line]
-    """Combinations first, then detectors by falling detection, then baselines."""
-    best_single: str
-    """The best detector or baseline by itself."""
-    gain: Interval | None
-    """Detection of `all` minus that of the best one, paired by upload, over families."""
+    """Combinations first, then what they are made of, then baselines, by falling detection."""
+    gains: dict[str, Interval]
+    """Detection of `all` minus that of the best line of each other kind, by its name; paired by
+    upload, over families."""
     answers: dict[str, dict[str, int]]
     """What the calibrated gate decided about each kind of held-out upload: by intent, and apart
     the benign ones that do harm where that was measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 from attacks.base import UserError
 from attacks.registry import names
@@ -13,7 +13,7 @@ from benchmarks.gates import baseline, table
 from benchmarks.gates.folder import Split
 from benchmarks.gates.opening import Labelled, Where, named, opened
 from benchmarks.gates.reading import Item, Read, read
-from benchmarks.gates.results import GateResult
+from benchmarks.gates.results import GateResult, Kind
 from benchmarks.lab import LabSettings
 from benchmarks.store import Store
 from defenses.detectors.base import detector
@@ -157,7 +157,12 @@ def score(
     for share in (rate, policy.reject, policy.hold, policy.mitigate):
         gate.threshold("all", share)  # before anything is read
     reads = bench.reads(entries, tell)
-    held = [table.Held(one.intent, one.family, one.upload, reads[one.id]) for one in entries]
+    held = [
+        table.Held(
+            one.intent, one.family, one.upload, reads[one.id], not gate.domain.holds(one.upload)
+        )
+        for one in entries
+    ]
     fitting = {one.family for one in bench.entries("fit") if one.intent == "hostile"}
     stopped = {name: table.stopped(gate, name, held, rate) for name in gate.combinations}
     lines = [table.line(gate, name, held, fitting, found) for name, found in stopped.items()]
@@ -166,10 +171,9 @@ def score(
         lines.append(
             table.told(baseline.NAME, "baseline", held, fitting, words[0], seconds=seconds)
         )
-    order = {"combination": 0, "detector": 1, "baseline": 2}
-    lines.sort(key=lambda one: (order[one.kind], -table.detection(one)))
-    singles = [one for one in lines if one.kind != "combination"]
-    best = max(singles, key=table.detection).name if singles else ""
+    lines.sort(key=lambda one: (get_args(Kind).index(one.kind), -table.detection(one)))
+    best = {one.kind: one.name for one in reversed(lines) if one.kind != "combination"}
+    gains = {name: table.gain(held, stopped["all"], stopped[name]) for name in best.values()}
     corpus, about = named(bench.where)
     return GateResult(
         target=bench.target,
@@ -180,8 +184,7 @@ def score(
         nominal=rate,
         families=table.families(held, fitting),
         lines=lines,
-        best_single=best,
-        gain=table.gain(held, stopped["all"], stopped[best]) if best else None,
+        gains={name: found for name, found in gains.items() if found is not None},
         answers=table.answers(gate, held, policy),
         benign=sum(one.intent == "benign" for one in held),
         caveats=list(_caveats(gate, corpus, bench, held)),

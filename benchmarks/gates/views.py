@@ -54,7 +54,8 @@ def _lines(found: GateResult) -> Table:
         )
     table.caption = (
         f"% of held-out uploads above the threshold for a nominal {found.nominal:.0%} of benign "
-        "ones [95 %: Clopper-Pearson; bootstrap over families, then uploads]; s and passes through "
+        "ones, or outside the gate's domain, so that a person must look [95 %: Clopper-Pearson; "
+        "bootstrap over families, then uploads]; s and passes through "
         f"the model an upload; {ELSEWHERE}"
     )
     table.caption_justify = "left"
@@ -63,7 +64,7 @@ def _lines(found: GateResult) -> Table:
 
 def _families(found: GateResult) -> Table:
     shown = [line for line in found.lines if line.kind == "combination"]
-    shown += [line for line in found.lines if line.name == found.best_single]
+    shown += [line for line in found.lines if line.name in found.gains]
     table = Table(title="hostile families", title_justify="left", box=None, pad_edge=False)
     table.add_column("family")
     for name in ("fitted on", "uploads", "harm", *(label(line) for line in shown)):
@@ -130,13 +131,18 @@ def searched(found: Adaptive) -> str:
 
 def _notes(found: GateResult, worst: int) -> list[Text]:
     lines = []
-    if found.gain is not None:
-        lines.append(
-            f"all minus {found.best_single}: {interval_text(found.gain)} points of detection"
-        )
+    if found.gains:
+        lines.append(f"points of detection: {gains(found)}")
     if weak := weakest(found, worst):
         lines.append("least detected by all: " + ", ".join(weak))
     return [*map(Text, [*lines, *found.caveats])]
+
+
+def gains(found: GateResult) -> str:
+    """What the combination detects more than the best line of each other kind."""
+    names = {line.name: label(line) for line in found.lines}
+    told = (f"all minus {names[name]} {interval_text(g)}" for name, g in found.gains.items())
+    return "; ".join(told)
 
 
 def weakest(found: GateResult, most: int) -> list[str]:
@@ -155,8 +161,8 @@ def area(value: float | None) -> str:
 
 
 def label(line: Line) -> str:
-    """A line's name, marked where it is there for comparison only."""
-    return f"{line.name} ({line.kind})" if line.kind == "baseline" else line.name
+    """A line's name, marked where it is no detector."""
+    return f"{line.name} ({line.kind})" if line.kind in ("part", "baseline") else line.name
 
 
 def share_text(one: Share) -> str:

@@ -172,6 +172,11 @@ class Gate(pydantic.BaseModel):
         features = self.combination(name).features
         return tuple(dict.fromkeys(self.detectors[f] for f in features if f in self.detectors))
 
+    def is_bound(self, name: str) -> bool:
+        """Whether a combination says something of uploads of the gate's domain only."""
+        known = lexicon.NAME in self.combination(name).features
+        return known or bool(set(self.read_by(name)) & set(self.bound))
+
     def own(self, upload: Upload) -> dict[str, float | None]:
         """The features of an upload that no detector reads, but the gate."""
         return {lexicon.NAME: self.lexicon.score(upload)} if self.lexicon else {}
@@ -200,10 +205,9 @@ class Gate(pydantic.BaseModel):
 
     def lacking(self, name: str, upload: Upload, target: str) -> str:
         """Why it can say nothing about an upload to that model; empty when it can."""
-        read = set(self.read_by(name))
-        if read & set(self.aware) and target != self.target:
+        if set(self.read_by(name)) & set(self.aware) and target != self.target:
             return "the gate was fitted with another served model"
-        if read & set(self.bound) or lexicon.NAME in self.combination(name).features:
+        if self.is_bound(name):
             known = self.domain.known_share(upload)
             if known < self.domain.limit:
                 return (
