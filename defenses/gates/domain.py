@@ -71,8 +71,10 @@ class Domain(pydantic.BaseModel):
         """Share of a row's distinct words that the calibration's uploads had, 0 to 1.
 
         Of the row that all but `FOREIGN` of the upload's distinct rows are above or equal to; a row
-        without a word has none that is known.
+        without a word has none that is known, and nothing is where the words were left out.
         """
+        if not self.words:
+            return 0.0
         bits = np.unpackbits(np.frombuffer(base64.b64decode(self.words), dtype=np.uint8))
         seen: set[str] = set()
         known: set[str] = set()

@@ -37,7 +37,7 @@ def test_a_gate_is_fitted_on_past_uploads(folder: Path) -> None:
         "threshold, benign": 8,
         "threshold, hostile": 2,
     }
-    assert set(gate.combinations) == {"all", "tests", "size"}
+    assert set(gate.combinations) == {"all", "tests", "size", "lexicon"}
 
 
 def test_it_is_scored_on_those_held_out(folder: Path) -> None:

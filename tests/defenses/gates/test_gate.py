@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from attacks.base import Upload, UserError
 from defenses.gates import gate as gates
 from defenses.gates.domain import Domain
 from defenses.gates.gate import Combination, Gate, Policy
+from defenses.gates.lexicon import BINS, Lexicon
 from defenses.gates.scale import Scale
 from defenses.gates.ways import Curve, Highest, Joint, Learned
 
@@ -97,6 +100,35 @@ def test_what_is_missing_or_elsewhere_is_inconclusive(
     assert "outside the gate's domain" in outside.reasons[0]
     # Neither bound to a domain nor to a model: it still decides.
     assert gate.decide("size", stranger, "another", low, policy).answer == "allow"
+
+
+def test_what_the_gate_knows_by_itself_needs_no_detector(
+    gate: Gate, make_upload: Callable[..., Upload]
+) -> None:
+    upload = make_upload(6)
+    weights = base64.b64encode(np.zeros(BINS, dtype="<f4").tobytes()).decode()
+    made = Combination(features=("lexicon",), ways=(Highest(most=1),), benign=BENIGN)
+    known = Gate.model_validate(
+        gate.model_dump()
+        | {"lexicon": Lexicon(weights=weights, intercept=12.0)}
+        | {"scales": gate.scales | {"lexicon": UNIT}, "combinations": {"lexicon": made}}
+    )
+    assert known.read_by("lexicon") == ()
+    assert known.decide("lexicon", upload, "another", {}, Policy()).answer == "reject"
+    assert known.is_bound("lexicon")
+    # A report's gate has no words, and decides nothing.
+    told = known.only("lexicon")
+    assert told.lexicon is None
+    assert Gate.model_validate_json(told.model_dump_json()) == told
+    assert told.decide("lexicon", upload, "another", {}, Policy()).answer == "inconclusive"
+
+
+def test_a_report_is_no_gate(gate: Gate, tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    path.write_text(gate.only("all").model_dump_json())
+    gates.read.cache_clear()
+    with pytest.raises(UserError, match="a report's part"):
+        gates.read(path)
 
 
 def test_a_rate_is_not_claimed_from_too_few_uploads(gate: Gate) -> None:
