@@ -18,9 +18,7 @@ from attacks.sets.base import Format, Item, Options, Reader, text_at
 
 def _reader(prompt: str, category: str = "") -> Reader:
     def read(fields: Mapping[str, Any], options: Options) -> Item:
-        return Item(
-            text=text_at(fields, prompt), category=text_at(fields, category, needed=False)
-        )
+        return Item(text=text_at(fields, prompt), category=text_at(fields, category, needed=False))
 
     return read
 
@@ -57,12 +55,17 @@ FORMATS = (
         _with_context,
     ),
     _format(
-        "strongreject", "forbidden_prompt", "category source", _reader("forbidden_prompt", "category")
+        "strongreject",
+        "forbidden_prompt",
+        "category source",
+        _reader("forbidden_prompt", "category"),
     ),
     _format("xstest", "prompt type", "id label focus note", _reader("prompt", "type")),
     _format("or-bench", "prompt category", "id", _reader("prompt", "category")),
     _format("hex-phi", "instruction category", "id", _reader("instruction", "category")),
-    *(_format("prompts", key, "id index source target", _reader(key))
-      for key in ("prompt", "instruction", "question", "text")),
+    *(
+        _format("prompts", key, "id index source target", _reader(key))
+        for key in ("prompt", "instruction", "question", "text")
+    ),
     Format(name="prompts", kind="prompts", shape="text", read=_text),
 )

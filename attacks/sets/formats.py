@@ -21,9 +21,14 @@ FORMATS: Final[tuple[Format, ...]] = (
 """No record fits two of them."""
 KNOWN: Final = frozenset[str]().union(*(one.needs | one.may for one in FORMATS))
 """Every key that may be told, since it is a format's and not a row's."""
-ALLOWED: Final = "; ".join(
-    f"{one.name} ({', '.join(sorted(one.needs))})" for one in FORMATS if one.needs
-)
+
+
+def _named(one: Format) -> str:
+    needs = ", ".join(sorted(one.needs))
+    return f"{one.name} ({needs})" if needs else one.name
+
+
+ALLOWED: Final = "; ".join(_named(one) for one in FORMATS if one.needs)
 
 
 def of_column(column: str) -> Format:
@@ -52,20 +57,18 @@ def recognised(table: Table, column: str = "") -> Format:
     if column:
         return _of_column(table, of_column(column))
     found: list[Format | None] = [format_of(record.value) for record in table.records]
-    names = {one.name for one in found if one is not None}
-    if None not in found:
-        for one in found:
-            if one is not None and names <= {one.name, *one.also}:
-                return one
+    for one in set(found):
+        if one and all(other and (other is one or other.name in one.also) for other in set(found)):
+            return one
     first = found[0]
     at = next((i for i, one in enumerate(found) if one is None or one is not first), 0)
     record = table.records[at]
-    if first is None or len(set(found)) == 1:
+    if first is None:
         raise UserError(
             f"{table.unit} {record.number} {_met(record.value)}, which is no known format. Known "
             f"by what they need: {ALLOWED}. Or name the field that holds the prompts (column)"
         )
-    counts = Counter("none known" if one is None else one.name for one in found)
+    counts = Counter("none known" if one is None else _named(one) for one in found)
     said = ", ".join(f"{count} of {name}" for name, count in counts.most_common())
     raise UserError(
         f"its rows are of different formats ({said}): the first is {first.name}, and {table.unit} "
