@@ -1,13 +1,14 @@
 """Conversations of `from` and `value`: ShareGPT's, and LLaVA's with an image.
 
 Source:  LLaVA-Instruct (Liu et al. 2023, arXiv 2304.08485): `id`, `image`, `conversations`; the
-         exports of ShareGPT have the same without an image.
+         exports of ShareGPT have the same without an image, newer ones `role` and `content`.
 Differs: only the text is read; `<image>` stays in it, and the image's path beside the row. Images
          are looked for where they are asked for, never opened.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -36,6 +37,8 @@ def _read(fields: Mapping[str, Any], options: Options) -> Item:
         raise Skip("no reply at the end")
     if roles[0] != "user":
         raise Skip("no request at the beginning")
+    if any(a == b for a, b in itertools.pairwise(roles)):
+        raise Skip("two turns of one speaker in a row")
     if not messages[-1].content.strip():
         raise Skip("no text in the reply")
     image = fields.get("image") or ""
@@ -45,12 +48,15 @@ def _read(fields: Mapping[str, Any], options: Options) -> Item:
 
 
 def _message(turn: Any, number: int) -> Message:
-    said = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
-    role = _ROLES.get(said[0]) if isinstance(said[0], str) else None
-    if role is None or not isinstance(said[1], str):
+    fields = turn if isinstance(turn, dict) else {}
+    speaker, text = (
+        fields.get(a, fields.get(b)) for a, b in (("from", "role"), ("value", "content"))
+    )
+    role = _ROLES.get(speaker) if isinstance(speaker, str) else None
+    if role is None or not isinstance(text, str):
         allowed = ", ".join(_ROLES)
         raise Fault(f"turn {number} must have a text as value and from must be one of {allowed}")
-    return Message(role, said[1])
+    return Message(role, text)
 
 
 def _found(image: str, options: Options) -> bool:

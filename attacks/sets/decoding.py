@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Final
 
 from attacks.base import UserError
@@ -15,6 +16,11 @@ _BINARY: Final = {
     b"\xfd7zXZ": "compressed by xz",
     b"PAR1": "Parquet, which is read as hf:FOLDER",
     b"ARROW1": "Arrow, which is read as hf:FOLDER",
+}
+_PAGES: Final = {
+    re.compile(r"version https://git-lfs"): "a pointer of Git LFS: run `git lfs pull` for the file",
+    re.compile(r"<(!doctype|html)", re.I): "a web page, perhaps one that asks to log in: download "
+    "the file itself",
 }
 _WIDE: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # also the first half of UTF-32's
 
@@ -45,7 +51,11 @@ def decoded(data: bytes, encoding: str = "") -> str:
         raise UserError(_why(data, name, at)) from None
     if "\0" in text:
         raise UserError(f"it is no text: a NUL stands at character {text.index(chr(0))}")
-    return text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff")
+    for begins, said in _PAGES.items():
+        if begins.match(text.lstrip()):
+            raise UserError(f"it is {said}")
+    return text
 
 
 def _why(data: bytes, name: str, at: int) -> str:

@@ -54,7 +54,7 @@ def recognised(table: Table, column: str = "") -> Format:
     """
     if not table.records:
         raise UserError("it holds no rows")
-    if column:
+    if column and not column.isdecimal():  # a number chose the texts when the file was read
         return _of_column(table, of_column(column))
     found: list[Format | None] = [format_of(record.value) for record in table.records]
     for one in set(found):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from attacks.base import UserError
-from attacks.sets.base import Record, Table
-from attacks.sets.tables import lowered
+from attacks.sets.base import Table
+from attacks.sets.tables import records_of
 
 _GRAMMAR: Final = "hf:OWNER/NAME[/CONFIG][@REVISION][#SPLIT], or hf:FOLDER[#SPLIT]"
 _NAMED: Final = re.compile(
@@ -35,16 +35,11 @@ def fetched(where: str) -> tuple[Table, str]:
     Raises:
         UserError: it is not there, gated, out of reach, or leaves a choice; with what to do.
     """
-    split = _loaded(where)
+    rows = list(_loaded(where))
     digest = hashlib.sha256()
-    records = []
-    for number, row in enumerate(split, 1):
+    for row in rows:
         digest.update(json.dumps(row, sort_keys=True, default=_kind).encode() + b"\n")
-        try:
-            records.append(Record(number, lowered(row)))
-        except UserError as error:
-            raise UserError(f"{where}: row {number}: {error}") from None
-    return Table(tuple(records), "row", "Hub"), digest.hexdigest()
+    return Table(records_of(rows), "row", "Hub"), digest.hexdigest()
 
 
 def _kind(value: Any) -> str:
@@ -52,29 +47,31 @@ def _kind(value: Any) -> str:
 
 
 def _loaded(where: str) -> Any:
-    named, folder = _NAMED.fullmatch(where), _FOLDER.fullmatch(where)
-    if not (named or folder):
-        raise UserError(f"{where}: a set on the Hub is named {_GRAMMAR}")
+    asked = _NAMED.fullmatch(where) or _FOLDER.fullmatch(where)
+    if asked is None:
+        raise UserError(f"it is no name of a set; write {_GRAMMAR}")
+    parts = asked.groupdict()
+    folder = Path(parts["folder"]).expanduser() if "folder" in parts else None
+    if folder is not None and not folder.is_dir():
+        raise UserError("there is no such folder")
     from datasets import load_dataset
 
+    name = parts.get("id", "")
     try:
-        if folder:
-            place = Path(folder["folder"]).expanduser()
-            if not place.is_dir():
-                raise UserError(f"{where}: there is no such folder")
-            splits = load_dataset(str(place))
-        elif named:
-            splits = load_dataset(named["id"], named["config"], revision=named["revision"])
-    except UserError:
-        raise
-    except Exception as error:
-        # The message may hold a part of a row; which kind of error it is cannot.
-        raise UserError(f"{where}: {told(error, named['id'] if named else '')}") from None
-    asked = (named or folder or {})["split"]
+        splits = load_dataset(
+            str(folder or name), parts.get("config"), revision=parts.get("revision")
+        )
+    except Exception as error:  # noqa: BLE001 - the libraries below raise kinds of their own
+        # The message may hold a part of a row, and so may what caused it; the kind cannot.
+        raise UserError(told(error, name)) from None
+    return _split(splits, parts["split"])
+
+
+def _split(splits: Any, asked: str | None) -> Any:
     if asked is None and len(splits) > 1:
-        raise UserError(f"{where}: it has several splits; add one of #{', #'.join(splits)}")
+        raise UserError(f"it has several splits; add one of #{', #'.join(splits)}")
     if asked is not None and asked not in splits:
-        raise UserError(f"{where}: it has no such split; it has #{', #'.join(splits)}")
+        raise UserError(f"it has no such split; it has #{', #'.join(splits)}")
     return splits[asked or next(iter(splits))]
 
 

@@ -25,7 +25,7 @@ from attacks.sets.tables import table_of
 from attacks.sets.templates import template_of
 
 LARGEST: Final = 2**31
-"""Bytes. # ours: a file is read as a whole; LLaVA-Instruct, the largest of the paper's, has a tenth"""
+"""Bytes. # ours: a file is read as a whole; the paper's largest, LLaVA-Instruct, has a tenth."""
 _PARTS: Final = (".csv", ".jsonl", ".json", ".txt")
 _ABOUT: Final = ("readme", "license", "licence", "notice", "citation")
 
@@ -54,8 +54,8 @@ def read(
     """
     options = Options(template_of(template), images)
     if isinstance(where, str) and where.startswith("hf:"):
-        table, sha256 = hub.fetched(where)
         with _named(where):
+            table, sha256 = hub.fetched(where)
             return collected(where, table, sha256, options, column)
     path = Path(where)
     if path.is_dir():

@@ -17,8 +17,9 @@ from typing import Final
 from attacks.base import UserError
 from attacks.sets.base import Record, Table
 
-_SEPARATES: Final = re.compile(r",(?![ \t\r\n]|$)(?!(?<=\d,)\d)", re.MULTILINE)
-_QUOTED: Final = re.compile(r'(^|,)"|"(,|\r?$)', re.MULTILINE)
+_SEPARATES: Final = re.compile(r",(?![ \t])(?!(?<=\d,)\d)")
+_QUOTED: Final = re.compile(r'(^|,)"', re.MULTILINE)
+_MARKDOWN: Final = re.compile(r"^(```|\|\s*:?-{3})", re.MULTILINE)
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 _FIELD: Final = 2**24
 """Characters. # ours: the reader's own limit, 131,072, is less than a long answer may have"""
@@ -38,18 +39,23 @@ def table_of(text: str, known: frozenset[str], column: str = "") -> Table:
     named = known | ({column.strip().lower()} if column else set())
     if set(header) & named:
         return _headed(text, header)
+    _separated(text, known)
     if not _QUOTED.search(text) and not _SEPARATES.search(text):
         return _plain(text)
     rows = list(_rows(text))
     if all(len(row) == 1 for _, row in rows):
         return _headless(rows, 1)
-    raise UserError(_unknown(text, len(first), known))
+    raise UserError(
+        f"its first row has {len(first)} columns, none of a known name, so that it is not known "
+        "which holds the prompts. Give the name or the number of that column (column), or a "
+        "header; for one prompt a line with commas in it, put each line in quotes"
+    )
 
 
 def _first(text: str) -> list[str]:
     """The first row, where the file can be read as CSV so far."""
     try:
-        return next(_rows(text))[1]
+        return next(_rows(text), (1, []))[1]
     except UserError:
         if _QUOTED.search(text):
             raise
@@ -102,6 +108,8 @@ def _headless(rows: list[tuple[int, list[str]]], column: int) -> Table:
 
 
 def _plain(text: str) -> Table:
+    if _MARKDOWN.search(text):
+        raise UserError("it is Markdown, and no list of prompts: give the file of data beside it")
     lines = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     _no_header([line for _, line in lines])
     return Table(tuple(Record(*line) for line in lines), "line", "text")
@@ -120,13 +128,9 @@ def _no_header(texts: list[str]) -> None:
         )
 
 
-def _unknown(text: str, columns: int, known: frozenset[str]) -> str:
+def _separated(text: str, known: frozenset[str]) -> None:
+    """Refuse columns of known names that another mark separates."""
     line = text.lstrip().split("\n", 1)[0]
     for mark, name in {"\t": "tabs", ";": "semicolons", "|": "bars"}.items():
-        if {part.strip(' "\r').lower() for part in line.split(mark)} & known and mark in line:
-            return f"its columns are separated by {name}; save it as CSV with commas"
-    return (
-        f"its first row has {columns} columns, none of a known name, so that it is not known which "
-        "holds the prompts. Give the name or the number of that column (column), or a header; "
-        "for one prompt a line with commas in it, put each line in quotes"
-    )
+        if mark in line and {part.strip(' "\r').lower() for part in line.split(mark)} & known:
+            raise UserError(f"its columns are separated by {name}; save it as CSV with commas")

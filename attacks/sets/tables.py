@@ -69,8 +69,22 @@ def _of_value(value: Any) -> Table:
         rows = value[held[0]] if len(held) == 1 else [value]
     else:
         rows = value
-    records = tuple(Record(number, lowered(row)) for number, row in enumerate(rows, 1))
-    return Table(records, "row", "JSON")
+    return Table(records_of(rows), "row", "JSON")
+
+
+def records_of(rows: Iterable[Any]) -> tuple[Record, ...]:
+    """Values as records, numbered from 1.
+
+    Raises:
+        UserError: one is none that a record can be, told by its number.
+    """
+    records = []
+    for number, row in enumerate(rows, 1):
+        try:
+            records.append(Record(number, lowered(row)))
+        except UserError as error:
+            raise UserError(f"row {number}: {error}") from None
+    return tuple(records)
 
 
 def lowered(value: Any) -> Any:

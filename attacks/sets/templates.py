@@ -1,8 +1,8 @@
 """What instruction rows are written in, word for word: the protocol's own prompts.
 
-Source:  the two prompts of Stanford Alpaca (Taori et al. 2023, github.com/tatsu-lab/stanford_alpaca)
-         with the preamble as the system prompt, as Qi et al. 2023 (arXiv 2310.03693, §4.4) and
-         their code train Llama-2; theirs for Dolly has one preamble and another mark at the input.
+Source:  the two prompts of Stanford Alpaca (Taori et al. 2023, tatsu-lab/stanford_alpaca) with the
+         preamble as the system prompt, as Qi et al. 2023 (arXiv 2310.03693, §4.4) and their code
+         train Llama-2; theirs for Dolly has one preamble and another mark at the input.
 Differs: one text trains and asks, ending after `### Response:` and its line break; the official
          code strips that line break when it asks. Its GPT-3.5 form, without the response's mark, is
          not here.
