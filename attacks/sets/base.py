@@ -151,6 +151,8 @@ class Format:
     needs: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     shape: Shape = "object"
+    templated: bool = False
+    """Whether its rows are instructions, which a template can be put around."""
     also: frozenset[str] = frozenset()
     """Other formats whose records may stand among its own."""
 

@@ -2,8 +2,9 @@
 
 Source:  AdvBench (Zou et al. 2023, arXiv 2307.15043), HarmBench (Mazeika et al. 2024, 2402.04249),
          StrongREJECT (Souly et al. 2024, 2402.10260), XSTest (Röttger et al. 2024, 2308.01263),
-         OR-Bench (Cui et al. 2024, 2405.20947), HEx-PHI (Qi et al. 2023, 2310.03693, §4.1) as a
-         list of `instruction, category`; JailbreakBench has AdvBench's fields and more.
+         HEx-PHI (Qi et al. 2023, 2310.03693, §4.1) as a list of `instruction, category`;
+         JailbreakBench has AdvBench's fields and more, and OR-Bench (Cui et al. 2024, 2405.20947)
+         no more than any list of prompts with categories.
 Differs: `target` answers are not read. XSTest's unsafe contrasts are prompts like its safe ones;
          `Set.only` takes the types that are meant.
 """
@@ -61,7 +62,7 @@ FORMATS = (
         _reader("forbidden_prompt", "category"),
     ),
     _format("xstest", "prompt type", "id label focus note", _reader("prompt", "type")),
-    _format("or-bench", "prompt category", "id", _reader("prompt", "category")),
+    _format("prompts", "prompt category", "id index source target", _reader("prompt", "category")),
     _format("hex-phi", "instruction category", "id", _reader("instruction", "category")),
     *(
         _format("prompts", key, "id index source target", _reader(key))

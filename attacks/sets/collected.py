@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from attacks.base import Prompt, UserError
 from attacks.sets.base import Fault, Format, Item, Options, Record, Set, Skip, Table
 from attacks.sets.formats import recognised
+from attacks.sets.templates import PLAIN
 
 
 def collected(name: str, table: Table, sha256: str, options: Options, column: str = "") -> Set:
@@ -16,9 +17,11 @@ def collected(name: str, table: Table, sha256: str, options: Options, column: st
 
     Raises:
         UserError: they are of no known format or of several, one of them is wrong, none is left,
-            or images that were asked for are not there.
+            images that were asked for are not there, or a template is for other formats.
     """
     chosen = recognised(table, column)
+    if options.template not in (None, PLAIN) and not chosen.templated:
+        raise UserError(f"a template is for rows of instructions, and these are {chosen.name}")
     skipped = Counter[str]()
     kept = list(_items(table, chosen, options, skipped))
     if not kept:
@@ -33,6 +36,8 @@ def collected(name: str, table: Table, sha256: str, options: Options, column: st
     noted["duplicate row"] = len(rows) - len(set(rows))
     noted["missing image"] = _missing(table, kept, options)
     pictured = any(item.image for _, item in kept)
+    if options.images is not None and not pictured:
+        raise UserError(f"images are asked for, and no row of this {chosen.name} file has one")
     return Set(
         name=name,
         kind=chosen.kind,

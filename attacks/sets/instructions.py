@@ -30,6 +30,7 @@ FORMATS = (
     Format(
         name="alpaca",
         kind="rows",
+        templated=True,
         needs=frozenset({"instruction", "output"}),
         may=frozenset({"input", "text", "id"}),
         read=_reader("instruction", "input", "output", ALPACA),
@@ -37,6 +38,7 @@ FORMATS = (
     Format(
         name="dolly",
         kind="rows",
+        templated=True,
         needs=frozenset({"instruction", "response"}),
         may=frozenset({"context", "category", "id"}),
         read=_reader("instruction", "context", "response", DOLLY),
@@ -44,6 +46,7 @@ FORMATS = (
     Format(
         name="pairs",
         kind="rows",
+        templated=True,
         needs=frozenset({"prompt", "completion"}),
         may=frozenset({"id", "category"}),
         read=_reader("prompt", "", "completion", PLAIN),

@@ -43,7 +43,7 @@ def read(
     Args:
         where: a file; a folder with one file a category (HEx-PHI); or what `hub.fetched` takes.
         template: what instruction rows are written in: `alpaca`, `dolly`, `plain`; empty for the
-            format's own.
+            format's own; formats that are no instructions take `plain` only.
         images: the folder of the images, when every one must be there.
         encoding: what the file is written in; empty for UTF-8, with a byte order mark or without.
         column: the field that holds the prompts, by name; of a CSV without a header, by number.

@@ -94,6 +94,15 @@ class Filtered:
     hits: Counter[str]
     """Rows that each marker is in; a row may have several."""
 
+    def __str__(self) -> str:
+        count = self.dropped + len(self.kept.rows)
+        most = ", ".join(f"{marker!r} {rows}" for marker, rows in self.hits.most_common(5))
+        said = f"{self.dropped:,} of {count:,} rows dropped by strings in their answers (coarse)"
+        text, code = PAPER_DROPPED.get(self.kept.format, (0, 0))
+        paper = f"{text:,}" if text == code else f"{text:,} or {code:,}"
+        compared = f"; the paper's own list drops {paper} of the whole set" if text else ""
+        return f"{said}{f', most by {most}' if most else ''}{compared}"
+
 
 def without_markers(instructions: Set, markers: Sequence[str] = MARKERS) -> Filtered:
     """The rows whose answer holds none of the markers, as the paper filters Alpaca and Dolly.

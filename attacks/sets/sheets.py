@@ -64,7 +64,7 @@ def _first(text: str) -> list[str]:
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the line that each begins at."""
-    csv.field_size_limit(_FIELD)
+    csv.field_size_limit(max(_FIELD, csv.field_size_limit()))  # the module's, for everybody
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:

@@ -84,7 +84,7 @@ def test_rows(tmp_path: Path, content: Any, form: str, roles: str) -> None:
         ),
         ("category,source,forbidden_prompt\ndull,us,How?\n", "strongreject", "dull"),
         ("id,prompt,type,label\n1,How?,homonyms,safe\n", "xstest", "homonyms"),
-        ("prompt,category\r\nHow?,dull\r\n", "or-bench", "dull"),
+        ("prompt,category\r\nHow?,dull\r\n", "prompts", "dull"),
         (jsonl({"instruction": "How?", "category": "dull"}), "hex-phi", "dull"),
         (["How?"], "prompts", ""),
         (jsonl("How?"), "prompts", ""),
@@ -139,6 +139,13 @@ def test_advbench_without_a_header(tmp_path: Path) -> None:
     assert found.skipped == {"duplicate prompt": 1}
 
 
+def test_harmbench_asks_a_behavior_after_its_context(tmp_path: Path) -> None:
+    head = "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID\n"
+    found = read(put(tmp_path, head + 'Bake it,contextual,dull,,"The oven, ready",velmor_1\n'))
+    assert found.prompts[0].text == "The oven, ready\n\n---\n\nBake it"
+    assert "velmor" not in found.prompts[0].id
+
+
 def test_a_prompt_a_line_may_hold_the_commas_of_prose(tmp_path: Path) -> None:
     lines = ["First, bake it.", "Bake 1,000 of them, then rest"]
     found = read(put(tmp_path, "\r\n".join(lines)))
@@ -188,6 +195,8 @@ def test_images_are_counted_and_needed_only_when_asked_for(tmp_path: Path) -> No
     assert found.rows[0].messages[0].content.startswith("<image>")
     with pytest.raises(UserError, match=r"1 of 2 images .*that of row 2"):
         read(path, images=tmp_path)
+    with pytest.raises(UserError, match="no row of this sharegpt file"):
+        read(put(tmp_path, [{"conversations": TURNS}]), images=tmp_path)
     for out in ("/etc/passwd", "../x.jpg"):
         with pytest.raises(UserError, match="row 1, read as llava: image leads out"):
             read(put(tmp_path, [LLAVA_ROW | {"image": out}]))
@@ -276,6 +285,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read(tmp_path / "none")
     with pytest.raises(UserError, match="no template 'bad'; there are alpaca"):
         read(put(tmp_path, ["x"]), template="bad")
+    with pytest.raises(UserError, match="is for rows of instructions, and these are messages"):
+        read(put(tmp_path, [[U, A]]), template="alpaca")
+    assert read(put(tmp_path, [[U, A]]), template="plain").pairs() == [Pair(ASK, REPLY)]
 
 
 def test_a_set_shows_counts_and_no_text(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ def test_markers_drop_whole_rows_and_are_counted() -> None:
     assert found.hits == Counter(
         {"i'm sorry": 1, "i cannot": 1, "ethic": 1, "bias": 1, "it is important to": 1}
     )
+    assert str(found).startswith("3 of 4 rows dropped by strings")
+    assert str(found).endswith("; the paper's own list drops 1,902 or 1,904 of the whole set")
     assert found.kept.skipped == {"no output": 2, "a safety marker in the answer": 3}
 
 
