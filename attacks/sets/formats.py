@@ -65,7 +65,7 @@ def recognised(table: Table, column: str = "") -> Format:
     record = table.records[at]
     if first is None:
         raise UserError(
-            f"{table.unit} {record.number} {_met(record.value)}, which is no known format. Known "
+            f"{table.unit} {record.number} {_met(record.value)}, so that it is of no known format. Known "
             f"by what they need: {ALLOWED}. Or name the field that holds the prompts (column)"
         )
     counts = Counter("none known" if one is None else _named(one) for one in found)

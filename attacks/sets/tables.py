@@ -53,7 +53,8 @@ def _of_json(text: str) -> Table:
     try:
         parsed(lines[0][1])
     except UserError:
-        raise whole from None
+        said = "It begins like JSON; a list of prompts that does is written as texts in quotes"
+        raise UserError(f"{whole}. {said}") from None
     records = []
     for number, line in lines:
         try:

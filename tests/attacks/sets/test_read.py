@@ -222,6 +222,7 @@ def test_images_are_counted_and_needed_only_when_asked_for(tmp_path: Path) -> No
         ([ALPACA_ROW, 7], "row 2: a row must be"),
         ([{"Prompt": SECRET, "prompt": SECRET}], "row 1: .*differ only in their case"),
         ('[{"prompt": "x", }]', "line 1, column"),
+        ("[Zanthic] bake it\nRest now\n", "begins like JSON"),
         ('{"prompt": "Zanthic"}\n\n{"prompt": "Zanthic}\n', "line 3: column"),
         ('{"Zanthic": "x", "Zanthic": "y"}', "a key twice"),
         ("[" * 5000, "nested too deeply"),
