@@ -211,7 +211,7 @@ def test_images_are_counted_and_needed_only_when_asked_for(tmp_path: Path) -> No
         ("goal,target\n", "a header and no rows"),
         (
             [{"instruction": SECRET, "input": SECRET}],
-            "row 1 has the fields input, instruction, whi",
+            "row 1 has the fields input, instruction, so",
         ),
         ([{SECRET: SECRET}], "row 1 has no field that is known"),
         ([ALPACA_ROW, DOLLY_ROW | {SECRET: 1}], "the first is alpaca, and row 2 has .*1 unknown"),
