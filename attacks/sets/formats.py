@@ -66,7 +66,8 @@ def recognised(table: Table, column: str = "") -> Format:
     if first is None:
         raise UserError(
             f"{table.unit} {record.number} {_met(record.value)}, so that it is of no known "
-            f"format. Known by what they need: {ALLOWED}. Or name the field that holds the prompts (column)"
+            f"format. Known by what they need: {ALLOWED}. Or name the "
+            "field that holds the prompts (column)"
         )
     counts = Counter("none known" if one is None else _named(one) for one in found)
     said = ", ".join(f"{count} of {name}" for name, count in counts.most_common())
