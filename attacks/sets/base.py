@@ -18,6 +18,7 @@ from attacks.sets.templates import Template
 
 Kind = Literal["rows", "prompts"]
 Shape = Literal["object", "list", "text"]
+HEADLESS = "CSV without a header"
 Unit = Literal["line", "row"]
 
 
@@ -101,7 +102,7 @@ class Table:
     unit: Unit
     """What their numbers count."""
     container: str
-    """JSON, JSON lines, CSV, text."""
+    """JSON, JSON lines, CSV, CSV without a header, text, Hub."""
 
 
 class Options(NamedTuple):

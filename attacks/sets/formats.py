@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attacks.base import UserError
 from attacks.sets import benchmarks, chats, conversations, instructions
-from attacks.sets.base import Format, Item, Options, Table, text_at
+from attacks.sets.base import HEADLESS, Format, Item, Options, Table, text_at
 
 FORMATS: Final[tuple[Format, ...]] = (
     *chats.FORMATS,
@@ -54,7 +54,10 @@ def recognised(table: Table, column: str = "") -> Format:
     """
     if not table.records:
         raise UserError("it holds no rows")
-    if column and not column.isdecimal():  # a number chose the texts when the file was read
+    numbered = column.isdecimal()  # it chose the texts when the file was read
+    if numbered and table.container != HEADLESS:
+        raise UserError("a column's number is for CSV without a header; give the field's name")
+    if column and not numbered:
         return _of_column(table, of_column(column))
     found: list[Format | None] = [format_of(record.value) for record in table.records]
     for one in set(found):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from attacks.base import UserError
-from attacks.sets.base import Record, Table
+from attacks.sets.base import HEADLESS, Record, Table
 
 _SEPARATES: Final = re.compile(r",(?![ \t])(?!(?<=\d,)\d)")
 _QUOTED: Final = re.compile(r'(^|,)"', re.MULTILINE)
@@ -104,7 +104,7 @@ def _headless(rows: list[tuple[int, list[str]]], column: int) -> Table:
             raise UserError(f"line {number} has {len(row)} columns, and column {column} is named")
     texts = [(number, row[column - 1]) for number, row in rows]
     _no_header([text for _, text in texts])
-    return Table(tuple(Record(*text) for text in texts), "line", "CSV without a header")
+    return Table(tuple(Record(*text) for text in texts), "line", HEADLESS)
 
 
 def _plain(text: str) -> Table:

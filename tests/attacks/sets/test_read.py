@@ -277,6 +277,8 @@ def test_the_column_of_the_prompts_may_be_named(tmp_path: Path) -> None:
     assert [one.text for one in read(headless, column="2").prompts] == ["Bake it", "Rest now"]
     with pytest.raises(UserError, match="line 1 has 3 columns, and column 4"):
         read(headless, column="4")
+    with pytest.raises(UserError, match="for CSV without a header"):
+        read(put(tmp_path, [{"prompt": "a"}]), column="1")
     with pytest.raises(UserError, match="row 2 has no such field"):
         read(put(tmp_path, [{"query": "a"}, {"other": "b"}]), column="query")
 
