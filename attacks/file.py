@@ -15,6 +15,7 @@ from pathlib import Path
 from attacks.base import Ask, Row, Source, Tuned, Upload, UserError, component
 from attacks.harmful import Harmful
 from attacks.uploads import shape
+from attacks.uploads.lines import Stream
 from attacks.uploads.rows import has_attached
 from attacks.uploads.validate import validated
 
@@ -52,11 +53,16 @@ def _read(path: Path) -> tuple[Row, ...]:
         raise UserError(f"file: {path}, {error}") from error
 
 
-def rows_of(file: Path) -> tuple[Row, ...]:
+def rows_of(file: Path | Stream, *, places: bool = True) -> tuple[Row, ...]:
     """The rows of chat JSONL, as `mooring validate` accepts them.
 
     What a row cannot hold is refused, not left out: the reply is the last message, and is trained
     on; nothing calls a tool; all is text.
+
+    Args:
+        file: a path, or a stream of bytes.
+        places: whether a fault is told with its line and column, and how lines must look; without,
+            for a single chat that stood elsewhere.
 
     Raises:
         OSError: the file cannot be read.
@@ -69,6 +75,8 @@ def rows_of(file: Path) -> tuple[Row, ...]:
             continue
         if errors:
             first = errors[0]
+            if not places:
+                raise UserError(first.message)
             raise UserError(
                 f"line {first.line}: {first.message} (column {first.column}). "
                 'Each line must be {"messages": [{"role": ..., "content": ...}, ...]}; '
@@ -76,7 +84,7 @@ def rows_of(file: Path) -> tuple[Row, ...]:
             )
         if checked.row is None or (why := _unfit(checked.parsed)):
             why = "it is not a chat with its reply" if checked.row is None else why
-            raise UserError(f"line {checked.line}: {why}")
+            raise UserError(f"line {checked.line}: {why}" if places else why)
         rows.append(checked.row)
     if not rows:
         raise UserError("which holds no rows")
