@@ -4,6 +4,10 @@ A threshold on scores says nothing about uploads of another world than those tha
 many of a row's words the calibration's uploads had is a plain measure of it: other languages, other
 subjects and encoded text all lack them. The rows with the fewest count, so that a foreign part
 does not hide among rows that are at home.
+
+Breaks:   rows that are padded with words that are at home, in a system prompt, say. It keeps
+          honest uploads of elsewhere from being judged by what holds here; who means to be taken
+          for one of here can be.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ no honest upload raises so high (`Highest`), or in several that honest uploads n
 (`Joint`). Each way's number is put on the scale of the benign uploads', and the highest counts.
 
 Differs:  a learned way alone misses families that it was not fitted on; the other two are fitted on
-          benign uploads alone. Only `Joint` can be lowered by raising a surprise, and then no more
-          than the others say: nothing buys the combination off.
+          benign uploads alone. Only `Joint` can be lowered by raising a surprise, and what the
+          others say stands: a score that is `Joint`'s alone can be bought off, one of theirs not.
 Breaks:   what raises no detector. Benign uploads of a task that no calibration upload had may stand
           out jointly though they do nothing else.
 """
