@@ -40,6 +40,8 @@ sum of them all most"""
 
 ROUNDING = 1e-9
 """Error of an eigenvalue, as a share of the largest.  # ours: far above that of 64 bits"""
+LARGEST = 1e100
+"""Eigenvalue above which a distance may overflow, and be none.  # ours: far above any fitted one"""
 
 
 class Way(pydantic.BaseModel, abc.ABC):
@@ -141,9 +143,9 @@ class Joint(Way):
             raise ValueError("the precision has a row and a column for each mean")
         with np.errstate(over="ignore", invalid="ignore"):
             found = np.linalg.eigvalsh(precision / 2 + precision.T / 2)
-        # Rounding is relative to the largest; what is no number is not above anything.
-        if not found[0] >= -ROUNDING * max(1.0, found[-1]):
-            raise ValueError("the precision is positive semidefinite")
+        # Rounding is relative to the largest; what is no number is between no two.
+        if not -ROUNDING * max(1.0, found[-1]) <= found[0] <= found[-1] <= LARGEST:
+            raise ValueError("the precision is positive semidefinite, and finite")
         return self
 
     def number(self, surprises: Sequence[float]) -> float:

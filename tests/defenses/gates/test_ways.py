@@ -117,6 +117,8 @@ def test_of_few_benign_uploads_a_gate_can_still_be_fitted() -> None:
         lambda: Joint(mean=(0.0, 0.0), precision=((1.0, 0.0), (0.0,))),
         lambda: Joint(mean=(0.0, 0.0), precision=((1.0, 0.0), (0.0, -1.0))),
         lambda: Joint(mean=(0.0, 0.0), precision=((1e308, 1e308), (1e308, -1e308))),
+        lambda: Joint(mean=(0.0,) * 9, precision=((1e308,) * 9,) * 9),
+        lambda: Joint(mean=(0.0,), precision=((1e300,),)),
         lambda: Joint(mean=(), precision=()),
     ],
 )
