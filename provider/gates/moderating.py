@@ -205,13 +205,9 @@ def moderate(
 
 def _ticking(show: Show, total: int) -> readings.Tick:
     """Tells that nothing is done yet, and one piece more each time that it is called."""
-    done = itertools.count()
-
-    def tick() -> None:
-        show(next(done), total)
-
-    tick()
-    return tick
+    done = itertools.count(1)
+    show(0, total)
+    return lambda: show(next(done), total)
 
 
 def _free(parts: Mapping[str, Detector], gate: gates.Gate) -> list[str]:
