@@ -42,7 +42,7 @@ def test_a_gate_is_fitted_on_past_uploads(folder: Path) -> None:
         "threshold, benign": 8,
         "threshold, hostile": 2,
     }
-    assert set(gate.combinations) == {"all", "tests", "size"}
+    assert set(gate.combinations) == {"all", "tests", "size", "lexicon"}
 
 
 def test_it_is_scored_on_those_held_out(folder: Path) -> None:
@@ -54,6 +54,10 @@ def test_it_is_scored_on_those_held_out(folder: Path) -> None:
     found = GateResult.model_validate_json((folder / "out" / "gates.json").read_bytes())
     (line, *_) = [one for one in found.lines if one.name == "size"]
     assert line.by_family["small"].hits == 2
+    kinds = {one.name: one.kind for one in found.lines}
+    assert kinds["all"] == "combination", "of one detector and the gate's own words"
+    assert (kinds["size"], kinds["lexicon"]) == ("baseline", "part")
+    assert "all" not in found.gains
     assert line.false_alarms.n == found.benign == 8
     assert found.answers["hostile"] == {"reject": 2}
     assert "cannot be claimed" in done.output
