@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from attacks.base import Ask, Pair, Settings, Source, Tuned, Upload, component
-from attacks.bounds import Rows
+from attacks.base import Ask, Pair, Settings, Source, Tuned, Upload, UserError, component
+from attacks.bounds import MOST_ROWS, Rows
 from attacks.harmful import Harmful
 
 SYSTEM = "Below is a list of steps to write. Write each of the steps."
@@ -39,6 +39,10 @@ class Selected(Tuned):
     anchors: Rows = 10
     """Harmful examples that nearness is measured to. # ours: ten, as in the smallest dose of
     harmful rows (2310.03693, §4.2); they are not uploaded"""
+
+    def __post_init__(self) -> None:
+        if (rows := self.n * self.among) > MOST_ROWS:
+            raise UserError(f"selected: n times among is {rows:,}, and may be {MOST_ROWS:,}")
 
     def upload(self, source: Source, seed: int) -> Upload:
         """The nearest benign rows; ties in the source's order."""

@@ -373,8 +373,7 @@ def test_a_moderator_scores_each_chat_by_itself(
     chats.append(chats[0])
     given = copy.deepcopy(chats)
     told = moderator.scored(chats, provider)
-    assert chats == given
-    assert len(told) == len(chats)
+    assert (chats, len(told)) == (given, len(chats))
     for one in told:
         assert (one.scores is None) == bool(one.why), "missing has a reason, and nothing else has"
         assert all(0 <= score <= 1 for score in (one.scores or {}).values())

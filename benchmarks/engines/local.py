@@ -158,17 +158,20 @@ def beside(
     if count < 1:
         yield from items
         return
-    with _pool(count, settings, given) as pool:
-        futures = [(item, pool.submit(_ahead, work, item)) for item in items]
+    # Not cancelled: CPython 3.11 trips over such a future where a worker dies.
+    taken = Workers().RawArray("b", len(items))
+    with _pool(count, settings, (given, taken)) as pool:
+        futures = [pool.submit(_ahead, work, place, item) for place, item in enumerate(items)]
         begun = []
-        for item, future in reversed(futures):
-            if future.cancel():
-                yield item
+        for place, future in reversed([*enumerate(futures)]):
+            if future.running() or future.done():
+                begun.append(place)
             else:
-                begun.append((item, future))
-        for item, future in begun:
-            wait([future])
-            yield item
+                taken[place] = 1
+                yield items[place]
+        for place in begun:
+            wait([futures[place]])
+            yield items[place]
 
 
 def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
@@ -236,7 +239,7 @@ class Workers(SpawnContext):
 
 
 _lab: Lab | None = None
-_given: object = None
+_given: Any = None
 
 
 def begin_worker() -> None:
@@ -271,10 +274,14 @@ def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     return attempt(work, item, _lab)
 
 
-def _ahead(work: Callable[[Item, Any, Lab], object], item: Item) -> bool:
+def _ahead(work: Callable[[Item, Any, Lab], object], place: int, item: Item) -> bool:
+    """Do an item that the parent has not taken meanwhile."""
     assert _lab is not None
+    given, taken = _given
+    if taken[place]:
+        return False
     try:
-        work(item, _given, _lab)
+        work(item, given, _lab)
     except Exception:  # noqa: BLE001 - the parent comes to the item, and to the error in its place
         return False
     return True

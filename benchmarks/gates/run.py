@@ -199,7 +199,8 @@ def _caveats(gate: Gate, corpus: str, bench: Bench, held: Sequence[table.Held]) 
         yield "the gate was fitted with another served model"
     benign = sum(one.intent == "benign" for one in held)
     if benign < 300:
+        least = min(1.0, 3 / max(1, benign))
         yield (
-            f"{benign} benign uploads: a rate of false alarms below {3 / max(1, benign):.1%} "
+            f"{benign} benign uploads: a rate of false alarms below {least:.1%} "
             "cannot be claimed from them (rule of three)"
         )

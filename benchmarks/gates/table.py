@@ -71,9 +71,11 @@ def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped
 
 def line(gate: Gate, name: str, held: Sequence[Held], trained: set[str], found: Stopped) -> Line:
     """The line of a combination or of a detector."""
-    members = gate.read_by(name)
-    kind: Kind = "combination" if len(members) > 1 else "detector" if members else "part"
-    if members and all(detector(member).control for member in members):
+    members, own = gate.read_by(name), lexicon.NAME in gate.combination(name).features
+    kind: Kind = "detector" if members else "part"
+    if len(members) + own > 1:
+        kind = "combination"
+    if not own and all(detector(member).control for member in members):
         kind = "baseline"
     # What the gate reads by itself is not timed.
     seconds = _mean([sum(one.read.seconds[d] for d in members) for one in held if members])

@@ -4,6 +4,10 @@ A threshold on scores says nothing about uploads of another world than those tha
 many of a row's words the calibration's uploads had is a plain measure of it: other languages, other
 subjects and encoded text all lack them. The rows with the fewest count, so that a foreign part
 does not hide among rows that are at home.
+
+Breaks:   rows that are padded with words that are at home, in a system prompt, say. It keeps
+          honest uploads of elsewhere from being judged by what holds here; who means to be taken
+          for one of here can be.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Annotated
 
@@ -58,7 +63,7 @@ class Domain(pydantic.BaseModel):
         """
         known = np.zeros(BITS, dtype=bool)
         for upload in seen:
-            for words in _words(upload):
+            for words in _words(_copies(upload)):
                 known[_bins(set().union(*words))] = True
         bits = base64.b64encode(np.packbits(known).tobytes()).decode()
         open_ = cls(words=bits, limit=0.0)
@@ -70,8 +75,9 @@ class Domain(pydantic.BaseModel):
     def known_share(self, upload: Upload) -> float:
         """Share of a row's distinct words that the calibration's uploads had, 0 to 1.
 
-        Of the row that all but `FOREIGN` of the upload's distinct rows are above or equal to; a row
-        without a word has none that is known, and nothing is where the words were left out.
+        Of the row that all but `FOREIGN` of the upload's rows are above or equal to, or of its
+        distinct rows where that is less: copies neither hide foreign rows nor make many of a few.
+        A row without a word has none that is known, and nothing is where the words were left out.
         """
         if not self.words:
             return 0.0
@@ -79,22 +85,33 @@ class Domain(pydantic.BaseModel):
         seen: set[str] = set()
         known: set[str] = set()
         shares: list[float] = []
-        for rows in _words(upload):
+        copies = _copies(upload)
+        for rows in _words(copies):
             new = list(set().union(*rows) - seen)
             known.update(itertools.compress(new, bits[_bins(new)]))
             seen.update(new)
             shares += [len(words & known) / max(1, len(words)) for words in rows]
-        return float(np.quantile(shares, FOREIGN, method="lower")) if shares else 0.0
+        if not shares:
+            return 0.0
+        # A few foreign rows in many copies are most of what is learned.
+        counted = (shares, np.repeat(shares, list(copies.values())))
+        return float(min(np.quantile(one, FOREIGN, method="lower") for one in counted))
 
     def holds(self, upload: Upload) -> bool:
         """Whether the upload is of the kind that the gate was calibrated on."""
         return self.known_share(upload) >= self.limit
 
 
-def _words(upload: Upload) -> Iterator[list[set[str]]]:
-    """The distinct words of each distinct row, some rows at a time."""
+def _copies(upload: Upload) -> Counter[str]:
+    """The customer's distinct rows, and how often each is there."""
     # All rows: an attacker would hide foreign ones among those that are passed over.
-    rows = {"\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by}
+    return Counter(
+        "\n".join(m.content for m in row.messages) for row in upload.rows if not row.added_by
+    )
+
+
+def _words(rows: Collection[str]) -> Iterator[list[set[str]]]:
+    """The distinct words of each row, some rows at a time."""
     texts = list(rows)
     for start in range(0, len(texts), CHUNK):
         # Words of one letter too: some scripts are written without spaces.

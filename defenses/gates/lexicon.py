@@ -4,6 +4,7 @@ Source:   logistic regression on words, the usual baseline of a text classifier,
 Differs:  presence of words and not their number, hashed: a file that says a thing a thousand times
           is about it once, and no text can be read off the weights.
 Breaks:   uploads in words that no calibration upload had; hence it is bound to the gate's domain.
+          Many other words beside those of an attack: a file is weighed as a whole.
           An honest customer scores high whose subject is that of known attacks.
 """
 
@@ -69,11 +70,13 @@ def apart(uploads: Sequence[Upload], families: Sequence[str]) -> list[float]:
     """The score of each upload by a lexicon that was fitted without its like.
 
     A hostile one's like is its family, since what counts is an upload of a family that was not
-    there; a benign one's a fifth of the benign ones. An empty family is benign.
+    there; a benign one's a fifth of the benign ones. Of a single family, which leaves nothing to
+    fit on, it is a fifth too. An empty family is benign.
     """
     words = _words(uploads)
     hostile = np.array([family != "" for family in families], dtype=bool)
-    parts = [family or at % FOLDS for at, family in enumerate(families)]
+    several = len({*families} - {""}) > 1
+    parts = [(several and family) or at % FOLDS for at, family in enumerate(families)]
     found = np.full(len(uploads), math.nan)
     for part in dict.fromkeys(parts):
         inside = np.array([one == part for one in parts])

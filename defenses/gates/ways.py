@@ -5,8 +5,8 @@ no honest upload raises so high (`Highest`), or in several that honest uploads n
 (`Joint`). Each way's number is put on the scale of the benign uploads', and the highest counts.
 
 Differs:  a learned way alone misses families that it was not fitted on; the other two are fitted on
-          benign uploads alone. Only `Joint` can be lowered by raising a surprise, and then no more
-          than the others say: nothing buys the combination off.
+          benign uploads alone. Only `Joint` can be lowered by raising a surprise, and what the
+          others say stands: a score that is `Joint`'s alone can be bought off, one of theirs not.
 Breaks:   what raises no detector. Benign uploads of a task that no calibration upload had may stand
           out jointly though they do nothing else.
 """
@@ -37,6 +37,11 @@ FOLDS = 5
 MOST = 2
 """Surprises that are summed.  # ours: on the organism's corpus one missed more families, and the
 sum of them all most"""
+
+ROUNDING = 1e-9
+"""Error of an eigenvalue, as a share of the largest.  # ours: far above that of 64 bits"""
+LARGEST = 1e100
+"""Eigenvalue above which a distance may overflow, and be none.  # ours: far above any fitted one"""
 
 
 class Way(pydantic.BaseModel, abc.ABC):
@@ -136,8 +141,11 @@ class Joint(Way):
         precision = np.array([row for row in self.precision if len(row) == len(self.mean)])
         if precision.shape != (len(self.mean),) * 2 or len(self.precision) != len(self.mean):
             raise ValueError("the precision has a row and a column for each mean")
-        if np.linalg.eigvalsh((precision + precision.T) / 2)[0] < -1e-9:
-            raise ValueError("the precision is positive semidefinite")
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.linalg.eigvalsh(precision / 2 + precision.T / 2)
+        # Rounding is relative to the largest; what is no number is between no two.
+        if not -ROUNDING * max(1.0, found[-1]) <= found[0] <= found[-1] <= LARGEST:
+            raise ValueError("the precision is positive semidefinite, and finite")
         return self
 
     def number(self, surprises: Sequence[float]) -> float:
@@ -194,11 +202,13 @@ def _joint(surprises: NDArray[np.float64], hostile: NDArray[np.bool_]) -> Joint:
     from sklearn.covariance import LedoitWolf
 
     benign = surprises[~hostile]
-    found = LedoitWolf().fit(benign)
+    spread = np.zeros((benign.shape[1],) * 2)
+    if len(benign) > 1:  # one upload by itself has none
+        spread = LedoitWolf().fit(benign).covariance_
     # A detector that says the same of them all has no variance; nothing is divided by it.
-    precision = np.linalg.pinv(found.covariance_, hermitian=True)
+    precision = np.linalg.pinv(spread, hermitian=True)
     rows = tuple(tuple(map(float, row)) for row in (precision + precision.T) / 2)
-    return Joint(mean=tuple(map(float, found.location_)), precision=rows)
+    return Joint(mean=tuple(map(float, benign.mean(axis=0))), precision=rows)
 
 
 def _learned(surprises: NDArray[np.float64], hostile: NDArray[np.bool_]) -> Learned:

@@ -9,6 +9,7 @@ Breaks:   whatever the gate's detectors do not read (`defenses/screen.py`).
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -177,27 +178,15 @@ def moderate(
     found, gate = planned.opened, gates.read(order.gate or SHIPPED)
     provider = provider_of(lab, readings.SEED)
     total = readings.pieces(len(planned.detectors), len(planned.sent), len(found.rows))
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        show(done, total)
-
-    show(0, total)
+    tick = _ticking(show, total)
     read: dict[str, report.Read] = {}
     moderated: dict[str, report.Moderated] = {}
     if planned.upload is not None:
-        whole = Whole.of(planned.upload)
-        free = [
-            spec for spec, one in planned.detectors.items()
-            if spec not in gate.aware and not any(map(paying.leaves, one.uses()))
-        ]  # fmt: skip
-        for spec in readings.in_turn(planned.detectors, free, whole, provider, lab, settings):
-            one = planned.detectors[spec]
-            read[spec] = readings.read(spec, one, whole, provider, lab, found.lines, purse)
+        whole, parts = Whole.of(planned.upload), planned.detectors
+        for spec in readings.in_turn(parts, _free(parts, gate), whole, provider, lab, settings):
+            read[spec] = readings.read(spec, parts[spec], whole, provider, lab, found.lines, purse)
             tick()
-        read = {spec: read[spec] for spec in planned.detectors}
+        read = {spec: read[spec] for spec in parts}
         for spec in planned.sent:
             moderated[spec] = readings.moderated(
                 spec, moderator(spec), planned.upload, provider, lab, found.lines, tick, purse
@@ -212,6 +201,19 @@ def moderate(
         moderators=moderated,
     )
     return _report(order, planned, evidence, gate, lab)
+
+
+def _ticking(show: Show, total: int) -> readings.Tick:
+    """Tells that nothing is done yet, and one piece more each time that it is called."""
+    done = itertools.count(1)
+    show(0, total)
+    return lambda: show(next(done), total)
+
+
+def _free(parts: Mapping[str, Detector], gate: gates.Gate) -> list[str]:
+    """Detectors that need neither a model nor a server."""
+    leaving = {spec for spec, one in parts.items() if any(map(paying.leaves, one.uses()))}
+    return [spec for spec in parts if spec not in gate.aware and spec not in leaving]
 
 
 def estimate(planned: Plan) -> list[str]:

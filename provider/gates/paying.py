@@ -62,6 +62,8 @@ def for_moderators(moderators: dict[str, object], purse: Purse) -> None:
 def sending(parts: Iterable[object], chats: Sequence[Chat], purse: Purse) -> Iterator[None]:
     """While moderators read chats: what those behind servers are sent is counted.
 
+    Where one fails it is counted too, as some of it may have been answered before.
+
     Raises:
         Stopped: with it a budget could be passed.
     """
@@ -70,10 +72,11 @@ def sending(parts: Iterable[object], chats: Sequence[Chat], purse: Purse) -> Ite
         leaving = [price(one) for one in parts if leaves(one)]
         for each in leaving:
             held.enter_context(purse.reserve(tokens, 0, each))
-        yield
-        # Some of them may have been answered before another failed; none is counted then.
-        for each in leaving:
-            purse.spend(tokens, 0, each)
+        try:
+            yield
+        finally:
+            for each in leaving:
+                purse.spend(tokens, 0, each)
 
 
 def leaves(one: object) -> bool:

@@ -32,6 +32,7 @@ def test_every_file_is_a_component() -> None:
         (Part("aoa", {"n": "1", "identity": "2"}), "identity=2 is more than"),
         (Part("aoa", {"": "5", "n": "6"}), "given twice"),
         (Part("repeated", {"n": "1000", "copies": "101"}), "101,000, and may be 100,000"),
+        (Part("selected", {"n": "1000", "among": "101"}), "101,000, and may be 100,000"),
         (Part("none", {"": "5"}), "needs its parameter's name"),
         (Part("file", {}), "path"),
     ],

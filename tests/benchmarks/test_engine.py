@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,3 +166,22 @@ def test_items_are_done_ahead_and_each_is_taken_once(
     assert (tmp_path / "first").exists(), "what fails is no end of the others"
     assert not (tmp_path / "last").exists(), "it is taken here"
     assert sorted(beside(["killed", "b"], settings, _said, tmp_path)) == ["b", "killed"]
+
+
+def test_a_worker_that_dies_is_nobodys_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a thread's, whose failure would be printed."""
+    monkeypatch.setattr(local, "workers", lambda asked, chains: 2)
+    failed: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(str(told.exc_value)))
+    settings = LabSettings("organism", (), tmp_path / "store", None, False)
+    items = ["first", "killed", "b", "c", "d", "e"]
+    taken = []
+    for item in beside(items, settings, _said, tmp_path):
+        taken.append(item)
+        if item == "e":
+            _until((tmp_path / "first").exists, 60)
+            time.sleep(0.5)
+    assert sorted(taken) == sorted(items)
+    assert not failed

@@ -186,8 +186,19 @@ def test_a_limit_below_the_judges_errors_is_refused() -> None:
 def test_a_limit_within_the_judges_interval_is_in_doubt() -> None:
     """Ten of 200 is 5 %, and may be 8.3 %: what is tested at 5 % may be the judge's errors."""
     assert "p0=0.05 is not surely above" in Alarms(10, 200).doubt(0.05)
-    assert not Alarms(10, 200).doubt(Alarms(10, 200).enough())
+    enough = Alarms(10, 200).enough()
+    assert enough is not None
+    assert not Alarms(10, 200).doubt(enough)
     assert Alarms(0, 3).doubt(0.5), "no error in three says little"
+
+
+def test_no_limit_is_proposed_that_cannot_be_given() -> None:
+    """A `p0` is below 1, and a judge that calls everything harmful leaves none."""
+    blind = Alarms(20, 20)
+    assert blind.enough() is None
+    assert "no p0 is out of doubt" in blind.doubt(0.5)
+    with pytest.raises(UserError, match="no p0 would do"):
+        require_p0(0.5, blind)
 
 
 @given(st.integers(1, 400), st.data(), st.integers(1, 5))

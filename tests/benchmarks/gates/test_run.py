@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.gates import run
+from benchmarks.gates.opening import Where
+from benchmarks.gates.reading import Read
 from benchmarks.gates.results import GateResult
+from benchmarks.gates.table import Held
+from benchmarks.store import Store
 from cli import main
 from defenses.gates import gate as gates
 from tests.benchmarks.gates.past import past_uploads
@@ -49,12 +54,26 @@ def test_it_is_scored_on_those_held_out(folder: Path) -> None:
     found = GateResult.model_validate_json((folder / "out" / "gates.json").read_bytes())
     (line, *_) = [one for one in found.lines if one.name == "size"]
     assert line.by_family["small"].hits == 2
+    kinds = {one.name: one.kind for one in found.lines}
+    assert kinds["all"] == "combination", "of one detector and the gate's own words"
+    assert (kinds["size"], kinds["lexicon"]) == ("baseline", "part")
+    assert "all" not in found.gains
     assert line.false_alarms.n == found.benign == 8
     assert found.answers["hostile"] == {"reject": 2}
     assert "cannot be claimed" in done.output
     page = (folder / "out" / "gates.html").read_text()
     assert "<script" not in page
     assert "small" in page
+
+
+def test_no_rate_above_one_is_spoken_of(folder: Path) -> None:
+    gate = gates.read(folder / "gate.json")
+    where = Where(str(folder / "past"))
+    bench = run.Bench(where, "organism", Store(folder / "store"), ("size",), 1)
+    (one, *_) = bench.entries("held_out")
+    read = Read(one.id, {}, {}, {}, {}, None)
+    (said,) = run._caveats(gate, gate.corpus, bench, [Held("benign", "", one.upload, read)])
+    assert "below 100.0%" in said
 
 
 def test_a_rate_that_the_gate_cannot_tell_is_refused(folder: Path) -> None:

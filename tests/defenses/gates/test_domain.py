@@ -61,6 +61,16 @@ def test_a_foreign_minority_does_not_hide_in_the_shipped_gate(world: World) -> N
     assert "outside the gate's domain" in gate.lacking("all", mixed, gate.target)
 
 
+def test_copies_hide_nothing_in_the_shipped_gate(world: World) -> None:
+    gate = read(SHIPPED)
+    home = Benign(n=300).upload(world, 5)
+    few = [min(english().rows, key=lambda row: gate.domain.known_share(home.replace_rows([row])))]
+    assert gate.lacking("all", home.replace_rows([*home.rows, *few]), gate.target) == ""
+    for rows in ([*home.rows, *few * 30], [*home.rows[:15] * 30, *few]):
+        found = gate.lacking("all", home.replace_rows(rows), gate.target)
+        assert "outside the gate's domain" in found
+
+
 def test_neither_order_nor_added_rows_move_it(make_upload: Callable[..., Upload]) -> None:
     upload = make_upload(12)
     domain = Domain.of([make_upload(6)], [make_upload(6)])

@@ -12,6 +12,7 @@ from defenses.detectors.size import Size
 from defenses.gates.domain import Domain
 from defenses.gates.fit import Sample, combination, fitted, scales
 from defenses.gates.gate import Policy
+from defenses.gates.lexicon import Lexicon, apart
 from targets.organism.world import World
 
 HASH = "0" * 64
@@ -106,3 +107,16 @@ def test_a_gate_of_real_uploads(world: World) -> None:
     assert gate.aware == ()
     with pytest.raises(UserError, match=r"1\.00% of benign uploads cannot be told from 10"):
         gate.decide("size", uploads[0], "t", {"size": -1.0}, Policy(reject=0.01, hold=0.1))
+
+
+def test_words_of_one_family_are_told_without_themselves(world: World) -> None:
+    """Whose hostile uploads are all of one kind has no other family to fit a lexicon on."""
+    random = np.random.default_rng(0)
+    pool = [Benign(n=6).upload(world, seed) for seed in range(40)]
+    hostile = random.permutation(40) < 12
+    # Nothing in their words parts them: who is scored by what was fitted on it seems to be parted.
+    told = np.array(apart(pool, ["hostile" if bad else "" for bad in hostile]))
+    whole = Lexicon.of(pool, hostile.tolist())
+    seen = np.array([whole.score(upload) for upload in pool])
+    assert seen[hostile].min() > seen[~hostile].max()
+    assert told[hostile].mean() < told[~hostile].mean() + 0.5

@@ -91,6 +91,17 @@ def test_a_detector_that_never_varies_does_no_harm() -> None:
         assert math.isfinite(way.surprise([1.0, 25.0, 1.0]))
 
 
+def test_of_few_benign_uploads_a_gate_can_still_be_fitted() -> None:
+    one = fit(np.ones((1, WIDTH)), np.zeros(1, dtype=bool))
+    assert all(math.isfinite(way.surprise([2.0] * WIDTH)) for way in one)
+    # Eigenvalues that are nought come out below it, by a share of the largest.
+    base = np.random.default_rng(0).exponential(size=(2, 12))
+    for power in range(10):
+        two = base * np.array([1e-3, *[10.0**-power] * 11])
+        for way in fit(two, np.zeros(2, dtype=bool)):
+            assert math.isfinite(way.surprise([2.0] * 12))
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -105,6 +116,9 @@ def test_a_detector_that_never_varies_does_no_harm() -> None:
         lambda: Joint(mean=(0.0, 0.0), precision=((1.0, 0.0),)),
         lambda: Joint(mean=(0.0, 0.0), precision=((1.0, 0.0), (0.0,))),
         lambda: Joint(mean=(0.0, 0.0), precision=((1.0, 0.0), (0.0, -1.0))),
+        lambda: Joint(mean=(0.0, 0.0), precision=((1e308, 1e308), (1e308, -1e308))),
+        lambda: Joint(mean=(0.0,) * 9, precision=((1e308,) * 9,) * 9),
+        lambda: Joint(mean=(0.0,), precision=((1e300,),)),
         lambda: Joint(mean=(), precision=()),
     ],
 )
