@@ -18,7 +18,7 @@ import pydantic
 from attacks.uploads.rules import Profile
 from defenses.gates.gate import Answer, Gate, Policy
 
-VERSION = "1.1"
+VERSION = "1.0"
 """Of the JSON: the first number moves when a field is renamed or dropped, the second when one is
 added."""
 Level = Literal["customer", "provider"]

@@ -64,7 +64,7 @@ def test_uploads_are_of_every_family_and_of_no_corpus() -> None:
 
 def test_a_search_ends_where_the_gate_lets_through(place: Place) -> None:
     limit = place.gate.threshold("all", RATE)
-    found = [searched(place.item(number), place.lab) for number in range(2)]
+    found = [searched(place.item(number), place.lab) for number in (0, 1, 8)]
     assert any(one.passed for one in found)
     assert any(not one.stopped for one in found)
     for one in found:
