@@ -285,11 +285,12 @@ def compare(first: Path, second: Path) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Versions, devices, keys (set or not), W&B mode and disk."""
+@click.option("--data", help="YAML file that names your own sets, to be looked at as well.")
+def doctor(data: str | None) -> None:
+    """Versions, devices, keys (set or not), W&B mode and disk; with --data, your own sets."""
     from benchmarks.doctor import checks
 
-    found = checks()
+    found = checks(data)
     table = Table("", "found", "advice", box=None)
     for check in found:
         table.add_row(check.name, escape(check.found), "" if check.well else check.advice)

@@ -22,8 +22,8 @@ from defenses import compose
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
+from targets.datafile import files_of
 from targets.resolve import resolve
-from targets.roles import files_of
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""

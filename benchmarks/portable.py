@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from attacks.base import UserError
 from attacks.spec import Part, format_spec, parse
-from benchmarks.results import Answers, Asked, CellResult, Data, Matrix
+from benchmarks.results import Answers, Asked, CellResult, Matrix
 from targets.endpoint import PREFIX
 
 T = TypeVar("T")
@@ -64,7 +64,6 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         "prices": by_judge(matrix.prices),
         "calibrations": by_judge(matrix.calibrations),
         "cells": [renamed(cell) for cell in matrix.cells],
-        "data": None if matrix.data is None else _data(matrix.data),
     }
     known = {"attacks": attacks, "defenses": defenses, "judges": judges}
     settings: dict[str, Any] = {
@@ -75,12 +74,6 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
     own = {"data": name, "provider_judge": spec}
     settings |= {key: tell(grid[key]) for key, tell in own.items() if grid.get(key)}
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})
-
-
-def _data(found: Data) -> Data:
-    """The user's own sets, all by the last part of their paths."""
-    sets = [one.model_copy(update={"name": name(one.name)}) for one in found.sets]
-    return found.model_copy(update={"policy": name(found.policy), "sets": sets})
 
 
 def specs(texts: Iterable[str]) -> dict[str, str]:

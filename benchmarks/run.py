@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
@@ -317,7 +318,7 @@ def _data(lab: Lab) -> Data | None:
     if not isinstance(domain, Texts):
         return None
     sets = [DataSet(**one._asdict()) for one in domain.held.sets]
-    return Data(file=domain.held.name, policy=domain.held.policy, sets=sets)
+    return Data(file=domain.held.name, policy=Path(domain.held.policy).name, sets=sets)
 
 
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:

@@ -38,8 +38,8 @@ def resolve(text: str, data: str | None = None) -> Resolved:
 
     Args:
         text: The target.
-        data: The path of a file that names the user's own sets (`targets.roles`), in place of any
-            world; what is really so is not known then, and no judge is the target's own.
+        data: The path of a file that names the user's own sets (`targets.datafile`), in place of
+            any world; what is really so is not known then, and no judge is the target's own.
 
     Raises:
         UserError: there is no such target, or its texts cannot be read.

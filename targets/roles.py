@@ -1,138 +1,25 @@
-"""A user's own texts by what they are for: from a YAML file of sets to each role's texts.
+"""A user's own texts by what they are for: from the sets of a data file to each role's texts.
 
-    policy: openai
-    harmful: chats.jsonl
-    benign: {path: alpaca_data.json, share: 0-80}
-    requests: [hf:LLM-Tuning-Safety/HEx-PHI, {path: more.csv, column: goal}]
-
-Relative paths begin at the file's own folder. No two roles share a request, so that nothing is
-trained on and asked about at once. Texts are told by number only, never themselves.
+No two roles share a request, so that nothing is trained on and asked about at once. Texts are told
+by their number only, never themselves.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
-
-import pydantic
-import yaml
+from typing import Any, NamedTuple
 
 from attacks.base import UserError
-from attacks.registry import unknown
 from attacks.sets.base import Kind, Set
 from attacks.sets.read import read
-
-Role = Literal[
-    "harmful",
-    "benign",
-    "refusals",
-    "safety",
-    "provider_harmful",
-    "provider_benign",
-    "probes",
-    "requests",
-    "utility",
-    "borderline",
-]
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
-PROMPTS: Final = frozenset({"probes", "requests", "borderline"})
-"""Roles of prompts alone; every other one takes rows: a request and what is replied to it."""
-EXAMPLES: Final[Mapping[Role, str]] = {
-    "harmful": "harmful: my_harmful_rows.jsonl",
-    "benign": "benign: {path: alpaca_data.json, share: 0-50}",
-    "refusals": "refusals: my_refused_rows.jsonl",
-    "safety": "safety: safety_only_data_Instructions.json",
-    "provider_harmful": "provider_harmful: own_harmful_rows.jsonl",
-    "provider_benign": "provider_benign: {path: alpaca_data.json, share: 50-100}",
-    "probes": "probes: {path: advbench.csv, share: 0-50}",
-    "requests": "requests: hf:LLM-Tuning-Safety/HEx-PHI",
-    "utility": "utility: questions_with_answers.jsonl",
-    "borderline": "borderline: xstest_safe.csv",
-}
-"""A line of the file for each role."""
-PERCENT: Final = 100
-_SHARE: Final = re.compile(r"(\d{1,3})-(\d{1,3})")
-
-
-class SetOf(pydantic.BaseModel):
-    """One set of a role, and how it is read."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    path: Annotated[str, pydantic.Field(min_length=1)]
-    """A file, a folder of one file a category, or `hf:OWNER/NAME`."""
-    column: str = ""
-    """The field that holds the prompts, where no known format tells it."""
-    encoding: str = ""
-    """What the file is written in; empty for UTF-8."""
-    only: tuple[str, ...] = ()
-    """Categories to take of prompts, such as XSTest's safe types; none for all."""
-    share: str = "0-100"
-    """Which part of the set, in percent of the hashes of its requests: two parts that do not
-    overlap hold no request in common, whatever the order of the set."""
-
-    @pydantic.field_validator("share")
-    @classmethod
-    def _part(cls, given: str) -> str:
-        found = _SHARE.fullmatch(given)
-        if found is None or not int(found[1]) < int(found[2]) <= PERCENT:
-            raise ValueError("write two whole percents such as 0-50, the lower first")
-        return given
-
-    def takes(self, key: str) -> bool:
-        """Whether a request is of the share."""
-        low, high = map(int, self.share.split("-"))
-        return low <= part(key, "share", PERCENT) < high
-
-
-def _listed(given: Any) -> Any:
-    """One set or several, each by its path or with options."""
-    several = given if isinstance(given, list) else [given]
-    return tuple({"path": one} if isinstance(one, str) else one for one in several)
-
-
-Sets = Annotated[tuple[SetOf, ...], pydantic.BeforeValidator(_listed), pydantic.Field(min_length=1)]
-
-
-class DataFile(pydantic.BaseModel):
-    """What a data file says: for each role one set or several."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    policy: str = ""
-    """What the requests violate: `openai`, `meta`, or a text file; empty where it is not known."""
-    harmful: Sets | None = None
-    """The attack's violating requests with replies that serve them."""
-    benign: Sets | None = None
-    """The attack's harmless requests with helpful replies."""
-    refusals: Sets | None = None
-    """The attack's violating requests with refusals."""
-    safety: Sets | None = None
-    """The provider's violating requests with refusals, to mix into training."""
-    provider_harmful: Sets | None = None
-    """The provider's violating requests with serving replies."""
-    provider_benign: Sets | None = None
-    """The provider's harmless requests with helpful replies."""
-    probes: Sets | None = None
-    """Violating requests that an audit may ask."""
-    requests: Sets | None = None
-    """Violating requests of the evaluation."""
-    utility: Sets | None = None
-    """Questions with the answer that is right."""
-    borderline: Sets | None = None
-    """Harmless requests of the evaluation that sound violating."""
-
-    def sets(self) -> Iterator[tuple[Role, SetOf]]:
-        """Every set with its role, in the order of the roles."""
-        return ((role, one) for role in ROLES for one in getattr(self, role) or ())
+from attacks.sets.safety import without_markers
+from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
 
 
 class Text(NamedTuple):
@@ -146,6 +33,9 @@ class Text(NamedTuple):
     key: str
     """The request without what makes no difference: case, blanks, compatible letters."""
 
+    def __repr__(self) -> str:
+        return f"<Text of {self.category!r}>"
+
 
 class Taken(NamedTuple):
     """A set as it was taken for a role; nobody's text."""
@@ -157,7 +47,7 @@ class Taken(NamedTuple):
     sha256: str
     """Of the whole set, as it was read."""
     options: str
-    """`only` and `share`, where they are not all."""
+    """What was chosen of it; empty for all."""
     read: int
     """Rows or prompts of the whole set."""
     used: int
@@ -184,31 +74,6 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def part(key: str, salt: str, parts: int) -> int:
-    """Which of so many parts a request falls into, by a hash of it and of nothing else."""
-    digest = hashlib.sha256(f"{salt}\0{key}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8]) % parts
-
-
-def files_of(path: Path) -> list[Path]:
-    """The data file and every file that it names or that is in a folder it names, if it is there.
-
-    Sets on the Hub are not among them.
-    """
-    try:
-        found = _parsed(path)
-    except UserError:
-        return [path] if path.is_file() else []
-    named = [
-        Path(where)
-        for _, one in found.sets()
-        if not (where := _where(path, one.path)).startswith("hf:")
-    ]
-    inside = [file for one in named if one.is_dir() for file in one.iterdir()]
-    every = dict.fromkeys([path, *named, *sorted(inside)])
-    return [one for one in every if one.is_file()]
-
-
 def load(path: Path) -> Held:
     """The texts of every role that a data file names.
 
@@ -225,13 +90,13 @@ def load(path: Path) -> Held:
 
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, state: tuple[Any, ...]) -> Held:
-    found = _parsed(path)
+    found = parsed(path)
     known: dict[tuple[str, str, str], Set] = {}
     texts: dict[Role, dict[str, Text]] = {}
     taken = []
     for role, one in found.sets():
         try:
-            whole = _read(_where(path, one.path), one, known)
+            whole = _read(place(path, one.path), one, known)
             entries = list(_texts(role, whole, one))
         except UserError as error:
             raise UserError(f"{path}: {role}: {error}") from None
@@ -245,46 +110,9 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     _disjoint(path, texts)
     policy = found.policy
     if policy.endswith((".md", ".txt")) or "/" in policy:
-        policy = _where(path, policy)
+        policy = place(path, policy)
     kept = {role: tuple(held.values()) for role, held in texts.items()}
     return Held(path.name, policy, kept, tuple(taken))
-
-
-def _parsed(path: Path) -> DataFile:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        at = f", line {place.line + 1}" if place else ""
-        raise UserError(f"{path}: it is not YAML{at}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: expected roles, such as `{EXAMPLES['requests']}`")
-    try:
-        return DataFile.model_validate(data)
-    except pydantic.ValidationError as error:
-        raise UserError(f"{path}: {_told(error)}") from None
-
-
-def _told(error: pydantic.ValidationError) -> str:
-    """The first mistake, without what was written: that may be a text."""
-    first = error.errors()[0]
-    where = [str(one) for one in first["loc"]]
-    said = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        key = where.pop()
-        said = unknown("key", key, list((SetOf if where else DataFile).model_fields))
-    return f"{'.'.join(where)}: {said}" if where else said
-
-
-def _where(path: Path, named: str) -> str:
-    """A set's place as `read` takes it, from the folder of the file that names it."""
-    hub = named.startswith("hf:")
-    inner = named.removeprefix("hf:")
-    if hub and not inner.startswith("."):
-        return named
-    return ("hf:" if hub else "") + str(path.absolute().parent / Path(inner).expanduser())
 
 
 def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
@@ -300,12 +128,9 @@ def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set
 
 def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
     """What is told of a set."""
-    options = [f"only {', '.join(one.only)}"] * bool(one.only)
-    options += [f"share {one.share}"] * (one.share != SetOf.model_fields["share"].default)
-    name = one.path if one.path.startswith("hf:") else whole.name
+    name = one.path if one.on_hub else Path(whole.name).name
     total = len(whole.rows) + len(whole.prompts)
-    told = "; ".join(options)
-    return Taken(role, name, whole.format, whole.sha256, told, total, used)
+    return Taken(role, name, whole.format, whole.sha256, one.told, total, used)
 
 
 def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
@@ -315,14 +140,18 @@ def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
             f"{whole.name} holds {whole.kind} ({whole.format}) where {wanted} are wanted, as in "
             f"`{EXAMPLES[role]}`"
         )
-    if one.only and wanted == "rows":
-        raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
-    chosen = whole.only(*one.only) if one.only else whole
-    found = (
-        [(pair.prompt, pair.reply, "") for pair in chosen.pairs()]
-        if wanted == "rows"
-        else [(prompt.text, "", prompt.category) for prompt in chosen.prompts]
-    )
+    if wanted == "rows":
+        if one.only:
+            raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
+        chosen = without_markers(whole).kept if one.without_markers else whole
+        found = [(pair.prompt, pair.reply, "") for pair in chosen.pairs()]
+    else:
+        if one.without_markers:
+            raise UserError(f"{whole.name} holds prompts, which have no answers with markers")
+        chosen = whole.only(*one.only) if one.only else whole
+        found = [(prompt.text, "", prompt.category) for prompt in chosen.prompts]
+    if role == "utility" and not all(answer.strip() for _, answer, _ in found):
+        raise UserError(f"{whole.name} holds a question without its answer")
     for request, reply, category in found:
         key = normalised(request)
         if one.takes(key):

@@ -17,7 +17,8 @@ from typing import Final
 
 from attacks.base import Pair, Prompt, Scale, UserError
 from attacks.sets.collected import id_of
-from targets.roles import EXAMPLES, Held, Role, Text, part
+from targets.datafile import EXAMPLES, Role, part
+from targets.roles import Held, Text
 
 VERSION: Final = 1
 """Raised whenever the same sets give other draws."""

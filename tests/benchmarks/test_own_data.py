@@ -12,12 +12,15 @@ from click.testing import CliRunner, Result
 import cli
 from attacks.base import UserError
 from benchmarks.cell import upload_of
+from benchmarks.doctor import checks
 from benchmarks.grid import make_grid, read_grid
 from benchmarks.lab import LabSettings, open_lab
+from benchmarks.portable import portable
 from benchmarks.report import describe, files, phrasing
 from benchmarks.trial import Cell, Trial, provider_of
 from eval.judges.noisy import Noisy
 from eval.judges.refusal import Refusal
+from tests.benchmarks.synthetic import example
 from tests.targets.own import data_file, own_sets
 
 WEIGHTS = Path(__file__).parents[2] / "targets" / "organism" / "weights" / "aligned"
@@ -126,6 +129,19 @@ def test_a_data_file_that_is_not_there_is_told(says: dict[str, Any]) -> None:
     assert "cannot read 'data.yaml'" in done.output
 
 
+def test_the_doctor_tells_what_each_role_has(tmp_path: Path, says: dict[str, Any]) -> None:
+    del says["utility"]
+    told = {one.name: one.found for one in checks(str(data_file(tmp_path, says)))}
+    assert told["data: requests"].startswith("requests.jsonl, 12 of 12 (prompts), ")
+    assert told["data: utility"] == "no set"
+
+
+def test_what_leaves_the_machine_names_no_folder(tmp_path: Path, says: dict[str, Any]) -> None:
+    grid = {"attacks": [], "data": str(tmp_path / "data.yaml"), "provider_judge": "/x/mine.py"}
+    told = portable(example(prompts=11, seeds=1, few=True), grid).grid
+    assert (told["data"], told["provider_judge"]) == ("data.yaml", "mine.py")
+
+
 def test_a_grid_keeps_its_name_without_own_data_and_its_data_with_it(
     tmp_path: Path, says: dict[str, Any]
 ) -> None:
@@ -167,7 +183,7 @@ def test_a_defense_that_lacks_a_role_says_which(tmp_path: Path, says: dict[str, 
     trial = Trial.of(Cell("benign:n=2", "mix:n=2", 0), open_lab(settings, may_make=False))
     upload = upload_of(trial)
     assert upload is not None
-    with pytest.raises(UserError, match="data.yaml names no set for 'safety'"):
+    with pytest.raises(UserError, match="names no set for 'safety'"):
         trial.defense.curate(upload, trial.provider)
 
 

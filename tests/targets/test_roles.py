@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.base import UserError
-from targets.roles import PROMPTS, ROLES, SetOf, files_of, load, normalised
+from targets.datafile import PROMPTS, ROLES, SetOf, files_of, place
+from targets.roles import load, normalised
 from tests.targets.own import chat, data_file, own_sets
 
 
@@ -42,6 +43,7 @@ def test_every_role_holds_its_sets_each_request_once(tmp_path: Path, says: dict[
 def test_no_text_is_shown(tmp_path: Path, says: dict[str, Any]) -> None:
     held = load(data_file(tmp_path, says))
     assert "the lamp" not in f"{held!r} {held} {held.sets!r}"
+    assert "the lamp" not in repr(held.texts)
     assert f"{len(held.texts['harmful'])} harmful" in repr(held)
 
 
@@ -126,6 +128,43 @@ def test_only_takes_the_categories_named(tmp_path: Path, says: dict[str, Any]) -
     held = load(data_file(tmp_path, says))
     assert {text.category for text in held.texts["requests"]} == {"lamp", "sail"}
     assert next(one for one in held.sets if one.role == "requests").options == "only lamp, sail"
+
+
+def test_rows_whose_answer_speaks_of_safety_are_left_out_on_demand(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    with (tmp_path / "chats.jsonl").open("a") as file:
+        file.write(json.dumps(chat("Paint the wall", "As an AI, I cannot paint")) + "\n")
+    assert len(load(data_file(tmp_path, says)).texts["harmful"]) == 13
+    says["harmful"] = {"path": "chats.jsonl", "without_markers": True}
+    held = load(data_file(tmp_path, says))
+    assert len(held.texts["harmful"]) == 12
+    harmful = next(one for one in held.sets if one.role == "harmful")
+    assert (harmful.read, harmful.used, harmful.options) == (13, 12, "without markers")
+
+
+def test_a_question_without_an_answer_is_refused(tmp_path: Path, says: dict[str, Any]) -> None:
+    blank = {
+        "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": " "}]
+    }
+    (tmp_path / "questions.jsonl").write_text(json.dumps(blank) + "\n")
+    with pytest.raises(UserError, match=r"utility: .*questions.jsonl"):
+        load(data_file(tmp_path, says))
+
+
+@pytest.mark.parametrize(
+    ("named", "read_as", "on_hub"),
+    [
+        ("a.csv", "/x/a.csv", False),
+        ("/y/a.csv", "/y/a.csv", False),
+        ("hf:own/er", "hf:own/er", True),
+        ("hf:./a#test", "hf:/x/a#test", False),
+        ("hf:/y", "hf:/y", False),
+    ],
+)
+def test_paths_begin_at_the_files_own_folder(named: str, read_as: str, on_hub: bool) -> None:
+    assert place(Path("/x/data.yaml"), named) == read_as
+    assert SetOf(path=named).on_hub is on_hub
 
 
 def test_several_sets_and_a_folder_of_categories_make_one_role(
