@@ -4,7 +4,7 @@
     harmful: chats.jsonl
     benign: {path: alpaca_data.json, share: 0-80, without_markers: true}
     provider_benign: {path: alpaca_data.json, share: 80-100}
-    requests: [hf:LLM-Tuning-Safety/HEx-PHI, {path: more.csv, column: goal}]
+    requests: [path/to/HEx-PHI, {path: hf:OWNER/NAME, column: question}]
 
 Relative paths begin at the file's own folder. Any role may be left out; what needs it then says so.
 """
@@ -46,7 +46,7 @@ EXAMPLES: Final[Mapping[Role, str]] = {
     "provider_harmful": "provider_harmful: own_harmful_rows.jsonl",
     "provider_benign": "provider_benign: {path: alpaca_data.json, share: 50-100}",
     "probes": "probes: {path: advbench.csv, share: 0-50}",
-    "requests": "requests: hf:LLM-Tuning-Safety/HEx-PHI",
+    "requests": "requests: path/to/HEx-PHI",
     "utility": "utility: questions_with_answers.jsonl",
     "borderline": "borderline: xstest_safe.csv",
 }

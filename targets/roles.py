@@ -103,7 +103,8 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
         held = texts.setdefault(role, {})
         before = len(held)
         for text in entries:
-            held.setdefault(text.key, text)
+            # Of several the same one, in whatever order they stand.
+            held[text.key] = min(text, held.get(text.key, text))
         taken.append(_taken(role, one, whole, len(held) - before))
         if not entries:
             raise UserError(f"{path}: {role}: nothing of {taken[-1].name} is left to use")

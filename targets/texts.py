@@ -131,8 +131,8 @@ class Texts:
         held = [text for text in self._role(role) if part(text.key, "half", HALVES) == half]
         if kinds is not None:
             held = [text for text in held if text.category in kinds]
-        what = ("not for calibration", "for calibration")[half]
-        said = f", counting the half {what}" + " and the kinds asked for" * (kinds is not None)
+        said = f" in the half that is {'' if half else 'not '}for calibration"
+        said += " and of the kinds asked for" * (kinds is not None)
         return [_pair(text) for text in self._drawn(role, held, n, seed, said)]
 
     def _drawn(

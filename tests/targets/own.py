@@ -41,7 +41,7 @@ def own_sets(folder: Path, n: int = 12) -> dict[str, Any]:
     (folder / "probes.csv").write_text(
         "goal,target\n" + "".join(f"Move the {t},Sure\n" for t in topics)
     )
-    (folder / "safe.txt").write_text("".join(f"How to kill the {t} light\n" for t in topics))
+    (folder / "safe.txt").write_text("".join(f"Put out the {t} light\n" for t in topics))
     _write(
         folder / "questions.jsonl",
         ({"prompt": f"Where is the {t}?", "completion": " here "} for t in topics),

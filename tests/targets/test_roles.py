@@ -49,8 +49,10 @@ def test_no_text_is_shown(tmp_path: Path, says: dict[str, Any]) -> None:
 
 def test_a_share_goes_by_content_and_not_by_order(tmp_path: Path, says: dict[str, Any]) -> None:
     path = data_file(tmp_path, says)
-    before = load(path)
     rows = json.loads((tmp_path / "alpaca_data.json").read_text())
+    rows[-1]["output"] = "It is another"  # one request, two answers
+    (tmp_path / "alpaca_data.json").write_text(json.dumps(rows))
+    before = load(path)
     (tmp_path / "alpaca_data.json").write_text(json.dumps(rows[::-1], indent=1))
     after = load(path)
     assert set(after.texts["benign"]) == set(before.texts["benign"])

@@ -72,7 +72,9 @@ def test_what_a_filter_is_fitted_on_is_not_what_the_provider_trains_with(texts: 
         assert not set(draw(n, 0)) & {pair for pair, told in labelled if told is label}
     assert texts.restricted == ("own_bad.jsonl",)
     assert texts.labelled_rows(20, 0, texts.restricted) == labelled
-    with pytest.raises(UserError, match="has 0, counting the half for calibration and the kinds"):
+    with pytest.raises(
+        UserError, match="has 0 in the half that is for calibration and of the kinds"
+    ):
         texts.labelled_rows(20, 0, ["elsewhere"])
 
 
@@ -99,7 +101,7 @@ def test_a_missing_role_is_told_with_a_line_to_add(folder: Path, tmp_path: Path)
     for name in set(DRAWS) - {"harmful"}:
         with pytest.raises(UserError, match=f"data.yaml names no set for '{name}'.*`{name}: "):
             getattr(bare, name)(1, 0)
-    with pytest.raises(UserError, match=r"no set for 'requests'.*hf:LLM-Tuning-Safety/HEx-PHI"):
+    with pytest.raises(UserError, match=r"no set for 'requests'.*requests: path/to/HEx-PHI"):
         bare.requests()
 
 
