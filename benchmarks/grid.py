@@ -19,6 +19,7 @@ from benchmarks.keys import digest
 from benchmarks.lab import judges, providers_judge
 from benchmarks.trial import Cell
 from defenses import compose
+from eval import protocol
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
@@ -198,9 +199,12 @@ def _check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
 
 
 def _check_data(grid: Grid, attacks: Mapping[str, Attack]) -> None:
-    """Refuse a data file that lacks what is asked, or what an attack is made of."""
-    domain = resolve(grid.target, grid.data).domain
+    """Refuse a data file that lacks what is asked, what it violates, or an attack's rows."""
+    found = resolve(grid.target, grid.data)
+    domain = found.domain
     domain.requests()
+    if found.policy:
+        protocol.policy(found.policy)
     for text, attack in attacks.items():
         try:
             attack.upload(domain, 0)

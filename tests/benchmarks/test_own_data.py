@@ -102,6 +102,7 @@ def _edit(path: Path) -> None:
         ({}, ["--judge", "refusal", "--attack", "benign"], "500 texts asked of 'benign' in data.y"),
         ({"requests": None}, ["--judge", "refusal"], "names no set for 'requests'"),
         ({"harmful": None}, ["--judge", "refusal", "--attack", "harmful:n=3"], "set for 'harmful'"),
+        ({"policy": "opnai"}, ["--judge", "refusal"], "policy 'opnai' cannot be read"),
         ({"request": "x"}, ["--judge", "refusal"], "unknown key 'request'"),
         ({"probes": "requests.jsonl"}, ["--judge", "refusal"], "12 in probes and requests"),
         ({"safety": "gone.json"}, ["--judge", "refusal"], "no such file"),
