@@ -95,6 +95,8 @@ def main() -> None:
 @click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
 @click.option("--target", help="Model to tune and ask: organism, a model folder, openai:NAME.")
+@click.option("--data", help="YAML file that names your own sets; default: an invented world.")
+@click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
 @click.option("--seeds", type=int, help="Repeats of every cell.  [default: 3]")
 @click.option("--limit", type=int, help="Questions asked from each set; default: all.")
@@ -283,11 +285,12 @@ def compare(first: Path, second: Path) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Versions, devices, keys (set or not), W&B mode and disk."""
+@click.option("--data", help="YAML file that names your own sets, to be looked at as well.")
+def doctor(data: str | None) -> None:
+    """Versions, devices, keys (set or not), W&B mode and disk; with --data, your own sets."""
     from benchmarks.doctor import checks
 
-    found = checks()
+    found = checks(data)
     table = Table("", "found", "advice", box=None)
     for check in found:
         table.add_row(check.name, escape(check.found), "" if check.well else check.advice)

@@ -132,7 +132,8 @@ def bench(
         workers: Processes; one a core by default.
         budget: What calls to judges and to servers that tune may take; they are sent without a
             question, and without a limit unless one is given.
-        **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, as in `run.yaml`.
+        **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, `data`,
+            `provider_judge`, as in `run.yaml`.
 
     Worker processes read the script that calls this anew, so in a script the call stands under
     `if __name__ == "__main__":`; in a notebook it may stand anywhere.
@@ -196,7 +197,7 @@ def _tracked(matrix: Matrix, grid: Grid, place: Path, mode: str) -> list[str]:
         return lines[1:]
     from benchmarks import tracking
 
-    lines = tracking.track(matrix, grid.model_dump(), grid.digest, place, mode)
+    lines = tracking.track(matrix, grid.settings(), grid.digest, place, mode)
     mark.write_text("\n".join([f"{mode} {content}", *lines]))
     return lines
 

@@ -6,11 +6,15 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.engines.local import workers
+from benchmarks.report.phrasing import set_text
 from benchmarks.store import Store, default_root
 from benchmarks.tracking import has_key
+from targets.datafile import ROLES
+from targets.roles import load
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "openai", "scikit-learn", "wandb")
 _KEYS = ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN")
@@ -27,8 +31,15 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def checks() -> list[Check]:
-    """Everything worth knowing about this machine; keys are told as set or not, never shown."""
+def checks(data: str | None = None) -> list[Check]:
+    """Everything worth knowing about this machine; keys are told as set or not, never shown.
+
+    Args:
+        data: A file that names the user's own sets, to be looked at as well.
+
+    Raises:
+        UserError: the sets cannot be had.
+    """
     return [
         Check("python", platform.python_version()),
         *(_library(name) for name in _LIBRARIES),
@@ -37,6 +48,7 @@ def checks() -> list[Check]:
         *(Check(name, "set" if os.environ.get(name) else "not set") for name in _KEYS),
         _wandb(),
         _disk(),
+        *(_sets(data) if data is not None else ()),
     ]
 
 
@@ -45,6 +57,13 @@ def _library(name: str) -> Check:
         return Check(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Check(name, "not installed", False, "pip install mooring")
+
+
+def _sets(data: str) -> list[Check]:
+    """What each role has; a role without a set is as well as one with."""
+    sets = load(Path(data)).sets
+    told = {role: [set_text(one) for one in sets if one.role == role] for role in ROLES}
+    return [Check(f"data: {role}", "\n".join(told[role]) or "no set") for role in ROLES]
 
 
 def _device() -> Check:

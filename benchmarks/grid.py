@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +16,21 @@ from attacks.bounds import Rows
 from attacks.registry import allowed, build, names
 from attacks.spec import format_spec, parse
 from benchmarks.keys import digest
-from benchmarks.lab import judges
+from benchmarks.lab import judges, providers_judge
 from benchmarks.trial import Cell
 from defenses import compose
+from eval import protocol
+from eval.judges.base import Judge
+from eval.judges.noisy import Noisy
+from eval.judges.oracle import Oracle
+from targets.datafile import files_of
 from targets.resolve import resolve
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file"}
+OWN = {"data", "provider_judge"}
+"""Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
 PAPERS = "gpt-4"
@@ -44,19 +51,30 @@ class Grid(pydantic.BaseModel):
     seeds: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
     limit: Rows | None = None
     counterfactual: bool = True
+    data: str | None = None
+    """Path of the file that names the user's own sets, in place of the target's world."""
+    provider_judge: str | None = None
+    """The provider's own judge, where it is not the organism's noisy one."""
 
     @property
     def digest(self) -> str:
         """Names the grid; two runs of one grid have the same, until a file it names is edited."""
         files = self.files()
-        return digest(self.model_dump(), *([files] if files else []))[:12]
+        return digest(self.settings(), *([files] if files else []))[:12]
+
+    def settings(self) -> dict[str, Any]:
+        """All fields, without those of the user's own data where there is none."""
+        written = self.model_dump()
+        return {key: value for key, value in written.items() if key not in OWN or value is not None}
 
     def files(self) -> dict[str, str]:
-        """Hash of each file of the user's that a spec names."""
-        specs = [*self.attacks, *self.defenses, *self.judges]
+        """Hash of each file of the user's that a spec or the data file names."""
+        own = [] if self.provider_judge is None else [self.provider_judge]
+        specs = [*self.attacks, *self.defenses, *self.judges, *own]
         parts = [part for text in specs for spec in parse(text) for part in spec]
         named = {text for part in parts for text in (part.name, *part.params.values())}
         paths = [Path(name) for name in sorted(named) if Path(name).suffix]
+        paths += [] if self.data is None else files_of(Path(self.data))
         return {
             str(path): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in paths
@@ -75,7 +93,7 @@ class Grid(pydantic.BaseModel):
 
     def to_yaml(self) -> str:
         """The file that reproduces the run."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True)
 
 
 def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) -> Grid:
@@ -93,11 +111,14 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     built = {text: _attack(text) for text in attack_specs}
     if not any(attack.benign and text != "none" for text, attack in built.items()):
         attack_specs.append(BENIGN)
+        built[BENIGN] = _attack(BENIGN)
     defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
     for text in defense_specs:
         compose.load(parse(text)[0])
-    chosen = written.judges or _default_judges(written.target)
-    judges(chosen)
+    chosen = written.judges or _default_judges(written)
+    _check_judges(written, judges(chosen).values())
+    if written.data is not None:
+        _check_data(written, built)
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
     return written.model_copy(update=named)
 
@@ -150,16 +171,45 @@ def _expand(texts: Sequence[str], package: str) -> list[str]:
     return list(found)
 
 
-def _default_judges(target: str) -> list[str]:
+def _default_judges(grid: Grid) -> list[str]:
     """None where the target has a judge of its own, else the paper's, where there is a key."""
-    if resolve(target).judge:
+    if resolve(grid.target, grid.data).judge:
         return []
     if not os.environ.get("OPENAI_API_KEY"):
+        what = f"target {grid.target!r}" if grid.data is None else f"the data of {grid.data!r}"
         raise UserError(
-            f"target {target!r} has no judge of its own: set OPENAI_API_KEY for {PAPERS}, or "
+            f"{what} has no judge of its own: set OPENAI_API_KEY for {PAPERS}, or "
             f"choose with --judge: {', '.join(names('eval.judges'))}"
         )
     return [PAPERS]
+
+
+def _check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
+    """Refuse judges that cannot judge here, and a provider that judges as the matrix is judged."""
+    if grid.data is not None and any(isinstance(one, Oracle | Noisy) for one in scoring):
+        raise UserError(
+            "oracle and noisy know only the organism's world, and not the data of "
+            f"{grid.data!r}; choose another --judge"
+        )
+    if grid.provider_judge is not None and providers_judge(grid.provider_judge) in scoring:
+        raise UserError(
+            f"the provider's judge {grid.provider_judge!r} scores the matrix as well; a defense "
+            "must not see how it is scored: choose another --provider-judge or --judge"
+        )
+
+
+def _check_data(grid: Grid, attacks: Mapping[str, Attack]) -> None:
+    """Refuse a data file that lacks what is asked, what it violates, or an attack's rows."""
+    found = resolve(grid.target, grid.data)
+    domain = found.domain
+    domain.requests()
+    if found.policy:
+        protocol.policy(found.policy)
+    for text, attack in attacks.items():
+        try:
+            attack.upload(domain, 0)
+        except UserError as error:
+            raise UserError(f"{text}: {error}") from error
 
 
 def _attack(text: str) -> Attack:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks.base import Chat, Prompt, UserError
-from attacks.registry import build
+from attacks.registry import build, single
 from attacks.spec import parse
 from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
 from benchmarks.store import Store
 from benchmarks.verdicts import Calls
-from eval.judges.base import Judge
+from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
 from targets.resolve import Resolved, resolve
@@ -237,6 +237,23 @@ def judges(specs: Sequence[str]) -> dict[str, Judge]:
     return found
 
 
+def providers_judge(spec: str | None) -> Judge:
+    """The provider's own judge: the one that a spec names, else the organism's noisy one.
+
+    Raises:
+        UserError: the spec names none, several, or one whose calls nobody would count.
+    """
+    if spec is None:
+        return Noisy(salt=PROVIDER_SALT)
+    judge = single("eval.judges", Judge, spec)
+    if isinstance(judge, Called) and not judge.here:
+        raise UserError(
+            f"the provider's judge {spec!r} is behind a wire, and its calls are in no budget of a "
+            "bench; choose one that runs here, such as guard or local"
+        )
+    return judge
+
+
 class LabSettings(NamedTuple):
     """What a process needs to open its own lab."""
 
@@ -245,6 +262,10 @@ class LabSettings(NamedTuple):
     store: Path
     limit: int | None
     counterfactual: bool
+    data: str | None = None
+    """The file that names the user's own sets; None for the target's world."""
+    provider_judge: str | None = None
+    """Spec of the provider's own judge; None for the organism's noisy one."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -254,13 +275,13 @@ def hosted_folder(store: Path) -> Path:
 
 def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
-    resolved = resolve(settings.target)
+    resolved = resolve(settings.target, settings.data)
     store = Store(settings.store)
     start = resolved.start.keeping(hosted_folder(settings.store))
     return Lab(
         resolved._replace(start=start),
         judges(settings.judges),
-        Noisy(salt=PROVIDER_SALT),
+        providers_judge(settings.provider_judge),
         store,
         Decoding(max_new_tokens=resolved.start.max_new_tokens),
         settings.limit,

@@ -71,6 +71,8 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         for key, names in known.items()
     }
     settings["target"] = target(str(grid.get("target", "")))
+    own = {"data": name, "provider_judge": spec}
+    settings |= {key: tell(grid[key]) for key, tell in own.items() if grid.get(key)}
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})
 
 

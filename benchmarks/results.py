@@ -160,6 +160,33 @@ class Calibration(_Frozen):
     spearman: float | None
 
 
+class DataSet(_Frozen):
+    """A set of the user's in one role, by counts and hashes only."""
+
+    role: str
+    name: str
+    """The file's, the folder's or the Hub's."""
+    format: str
+    sha256: str
+    """Of the whole set."""
+    options: str
+    """Which part of it was taken; empty for all."""
+    read: int
+    """Rows or prompts of the whole set."""
+    used: int
+    """Those that the role has of it, each request once."""
+
+
+class Data(_Frozen):
+    """The user's own sets, where they stand in for a world."""
+
+    file: str
+    """Name of the file that names the sets."""
+    policy: str
+    """What the requests violate; empty where it is not known."""
+    sets: list[DataSet]
+
+
 class Matrix(_Frozen):
     """All results of one grid."""
 
@@ -178,6 +205,8 @@ class Matrix(_Frozen):
     """Hash of the domain that was asked about."""
     caveats: list[str] = []
     """What a reader of the target's numbers should know."""
+    data: Data | None = None
+    """The user's own sets; None where the target was asked about a world."""
     seeds: list[int]
     prompts: PromptSet
     cells: list[CellResult]

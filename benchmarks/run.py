@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
@@ -17,11 +18,12 @@ from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, judges, open_lab
-from benchmarks.results import CellResult, Matrix, Price, PromptSet, Transcript
+from benchmarks.results import CellResult, Data, DataSet, Matrix, Price, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
 from benchmarks.verdicts import Calls
 from benchmarks.wire import Bill, Tell
+from targets.texts import Texts
 
 if TYPE_CHECKING:
     from targets.hosted.desk import Desk
@@ -85,7 +87,15 @@ class Budget(NamedTuple):
 
 def lab_settings(grid: Grid, store: Store) -> LabSettings:
     """What any process needs to open the lab of a grid."""
-    return LabSettings(grid.target, judge_specs(grid), store.root, grid.limit, grid.counterfactual)
+    return LabSettings(
+        target=grid.target,
+        judges=judge_specs(grid),
+        store=store.root,
+        limit=grid.limit,
+        counterfactual=grid.counterfactual,
+        data=grid.data,
+        provider_judge=grid.provider_judge,
+    )
 
 
 def judge_specs(grid: Grid) -> tuple[str, ...]:
@@ -302,6 +312,15 @@ def incomplete(matrix: Matrix) -> bool:
     return any(None in scores for one in answers for scores in one.scores.values())
 
 
+def _data(lab: Lab) -> Data | None:
+    """The user's own sets, where the lab has such."""
+    domain = lab.resolved.domain
+    if not isinstance(domain, Texts):
+        return None
+    sets = [DataSet(**one._asdict()) for one in domain.held.sets]
+    return Data(file=domain.held.name, policy=Path(domain.held.policy).name, sets=sets)
+
+
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
     """The results as they are written down."""
     requests, utility, borderline = lab.prompts()
@@ -321,6 +340,7 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
         },
         domain=lab.resolved.domain.digest,
         caveats=lab.resolved.start.caveats(),
+        data=_data(lab),
         prices={
             name: Price(read=price[0], written=price[1])
             for name, judge in wire.called(lab).items()

@@ -282,7 +282,9 @@ def _settings(
 ) -> dict[str, Any]:
     """What a cell was run with: looked up under its own names, told under the portable ones."""
     parts = {
-        "attack_parameters": describe.attack(own.attack, str(grid.get("target", ""))),
+        "attack_parameters": describe.attack(
+            own.attack, str(grid.get("target", "")), own_data=bool(grid.get("data"))
+        ),
         "defense_parameters": describe.defense(own.defense),
     }
     parameters = {

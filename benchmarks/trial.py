@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
-from attacks.base import Attack
+from attacks.base import Attack, Prompt, UserError
 from attacks.registry import single
 from attacks.spec import parse
 from benchmarks.keys import code, component_digest, digest, environment
 from benchmarks.lab import Lab
 from defenses import compose
 from defenses.base import Defense, Moment, Provider
+from eval.judges.base import Verdict
+from eval.judges.noisy import Noisy
 from targets.base import Domain, Pools, Start
 
 
@@ -66,10 +69,10 @@ class Trial:
 
 def provider_of(lab: Lab, seed: int) -> Provider:
     """What the provider of a lab's target owns."""
-    truth, judge, start = lab.resolved.truth, lab.provider_judge, lab.start()
+    start = lab.start()
     return Provider(
         pools=_only_pools(lab.resolved.domain),
-        judge=lambda prompts, replies: judge.score(prompts, replies, truth),
+        judge=lambda prompts, replies: _judged(lab, prompts, replies),
         start=start,
         start_replies=lambda chats: lab.ask(start, chats)[1],
         base=lab.base,
@@ -77,6 +80,21 @@ def provider_of(lab: Lab, seed: int) -> Provider:
         model=lab.resolved.start.digest,
         seed=seed,
     )
+
+
+def _judged(lab: Lab, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Verdict]:
+    """What the provider's own judge says.
+
+    Raises:
+        UserError: it is the organism's, and what is really so is not known.
+    """
+    truth, judge = lab.resolved.truth, lab.provider_judge
+    if truth is None and isinstance(judge, Noisy):
+        raise UserError(
+            "this defense asks the provider's own judge, which only the organism's world comes "
+            "with; name one with --provider-judge, not the judge that scores the matrix"
+        )
+    return judge.score(prompts, replies, truth)
 
 
 def owned(lab: Lab, provider: Provider) -> list[Any]:

@@ -28,17 +28,33 @@ class Resolved(NamedTuple):
     """Name of the policy that the domain's requests violate."""
 
 
-def resolve(text: str) -> Resolved:
-    """A target by name, with the texts of its world.
+def resolve(text: str, data: str | None = None) -> Resolved:
+    """A target by name, with the texts of its world, or with the user's own.
 
     `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
     base, `organism:3:ignorant` one that never read a restricted recipe, `organism:3:alignment-1`
     one aligned with another seed. `openai:NAME` is a model behind a server (`openai:NAME@http://...`
     behind that one), anything else the folder of a model; both are asked about world 0.
 
+    Args:
+        text: The target.
+        data: The path of a file that names the user's own sets (`targets.datafile`), in place of
+            any world; what is really so is not known then, and no judge is the target's own.
+
     Raises:
-        UserError: there is no such target.
+        UserError: there is no such target, or its texts cannot be read.
     """
+    found = _resolved(text)
+    if data is None:
+        return found
+    from targets.roles import load
+    from targets.texts import Texts
+
+    held = load(Path(data))
+    return Resolved(found.start, Texts(held), truth=None, judge="", policy=held.policy)
+
+
+def _resolved(text: str) -> Resolved:
     from targets.organism import places
     from targets.organism.world import World
 

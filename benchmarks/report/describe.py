@@ -6,9 +6,9 @@ import dataclasses
 import inspect
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
-from attacks.base import Attack, Source, Tuned, UserError
+from attacks.base import Attack, Scale, Source, Tuned, UserError
 from attacks.registry import build, parameters
 from attacks.spec import Part, parse
 from defenses.base import MOMENTS, Defense
@@ -37,12 +37,31 @@ class Described(NamedTuple):
     parameters: list[Parameter]
 
 
-def attack(text: str, target: str) -> list[Described]:
-    """The attack that a spec names, with the settings that it has against a target."""
-    return [_described("attacks", Attack, part, _source(target)) for part in _parts(text)]
+class _Scaled(Protocol):
+    @property
+    def scale(self) -> Scale: ...
 
 
-def _source(target: str) -> Source | None:
+@dataclasses.dataclass(frozen=True)
+class _Own:
+    """Sets of the user's: which they are moves no setting, so that they need not be here."""
+
+    scale: Scale = "paper"
+
+
+def attack(text: str, target: str, *, own_data: bool = False) -> list[Described]:
+    """The attack that a spec names, with the settings that it has against a target.
+
+    Args:
+        text: The spec.
+        target: Who was attacked.
+        own_data: Whether the rows were of the user's own sets.
+    """
+    source = _Own() if own_data else _source(target)
+    return [_described("attacks", Attack, part, source) for part in _parts(text)]
+
+
+def _source(target: str) -> _Scaled | None:
     """Where the attack's rows come from; None where the target is not here to be looked at."""
     try:
         return resolve(target).domain
@@ -63,7 +82,7 @@ def _parts(text: str) -> list[Part]:
     return list(spec)
 
 
-def _described(package: str, kind: type[Any], part: Part, source: Source | None) -> Described:
+def _described(package: str, kind: type[Any], part: Part, source: _Scaled | None) -> Described:
     try:
         if not _known(part.name):
             raise UserError(f"{part.name} is not loaded")
@@ -118,11 +137,11 @@ def _own_first(component: object) -> list[tuple[str, Any]]:
     return sorted(parameters(component).items(), key=lambda item: item[0] not in own)
 
 
-def _in_force(component: Tuned, source: Source, found: list[Parameter]) -> list[Parameter]:
+def _in_force(component: Tuned, source: _Scaled, found: list[Parameter]) -> list[Parameter]:
     """With the attack's sourced settings in place of what was left open."""
     meanings = {"decay": "Factor on the learning rate after each epoch."}
     try:
-        settings = dataclasses.asdict(component.settings(source))
+        settings = dataclasses.asdict(component.settings(cast(Source, source)))
     except UserError:
         return found  # there are none for such a source
     names = {parameter.name for parameter in found}

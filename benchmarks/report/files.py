@@ -152,6 +152,8 @@ def to_json(made: Sheet) -> str:
                     del answers["expected"]
     if not data["caveats"]:
         del data["caveats"]
+    if data["data"] is None:
+        del data["data"]
     data[SUMMARY] = made.records()
     parts = [f"{json.dumps(key)}: {_lines(value)}" for key, value in data.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"

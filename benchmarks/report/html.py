@@ -33,6 +33,7 @@ from benchmarks.report.phrasing import (
     rate_text,
     recovered_text,
     score_text,
+    set_text,
 )
 from benchmarks.report.sheet import Sheet
 from benchmarks.report.style import Image
@@ -91,7 +92,7 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         matrix=made.matrix,
         judge=made.judge,
         measure=made.matrix.judges[made.judge],
-        disclaimer=disclaimer(made.matrix.target),
+        disclaimer=disclaimer(made.matrix.target, made.matrix.data),
         judged=", ".join(judge_text(made.matrix, judge) for judge in made.matrix.judges),
         instruments=instruments(made.matrix),
         caption=caption(made.matrix, made.judge),
@@ -99,7 +100,10 @@ def page(made: Sheet, images: Sequence[Image], transcripts: Sequence[Transcript]
         measures=_measures(made),
         columns=[column_label(column) for column in made.columns],
         rows=[_row(made, y, defense) for y, defense in enumerate(made.rows)],
-        attacks=[describe.attack(c.attack, made.matrix.target) for c in made.columns],
+        attacks=[
+            describe.attack(c.attack, made.matrix.target, own_data=made.matrix.data is not None)
+            for c in made.columns
+        ],
         defenses=[describe.defense(defense) for defense in made.rows],
         table=_table(made),
         figures=[(image, _inline(image)) for image in sorted(images, key=_place) if _place(image)],
@@ -177,6 +181,10 @@ def _facts(made: Sheet) -> list[tuple[str, str]]:
         ("Requests", str(len(matrix.prompts.ids))),
         ("Utility / over-refusal", f"{matrix.prompts.utility} / {matrix.prompts.borderline}"),
         ("Missing verdicts", f"{percent(missing / verdicts) if verdicts else NO_DATA} %"),
+        *(
+            (f"Data: {one.role}", set_text(one))
+            for one in (matrix.data.sets if matrix.data else ())
+        ),
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmarks import jury
-from benchmarks.results import Calibration, Matrix
+from benchmarks.results import Calibration, Data, DataSet, Matrix
 from benchmarks.summary import Column, Entry, Expected
 from eval.agreement import PAPERS
 from eval.metrics import Interval, Rate
+from targets.roles import Taken
 
 ORGANISM = "an invented-world model, not an LLM"
 """Said wherever the organism's numbers are."""
@@ -93,12 +94,21 @@ def entry_text(entry: Entry) -> str:
 
 def target_text(matrix: Matrix) -> str:
     """The target, and what its numbers must not be taken for."""
-    return f"{matrix.target} ({disclaimer(matrix.target)})"
+    return f"{matrix.target} ({disclaimer(matrix.target, matrix.data)})"
 
 
-def disclaimer(target: str) -> str:
+def disclaimer(target: str, data: Data | None = None) -> str:
     """What a target's numbers must not be taken for, whichever world's organism it is."""
-    return ORGANISM if target.split(":")[0] == "organism" else ELSEWHERE
+    own = "" if data is None else f"asked about the sets of {data.file}"
+    if target.split(":")[0] == "organism":
+        return f"{ORGANISM}, {own}" if own else ORGANISM
+    return own or ELSEWHERE
+
+
+def set_text(one: DataSet | Taken) -> str:
+    """A set of the user's own and how much of it there is."""
+    part = f", {one.options}" if one.options else ""
+    return f"{one.name}, {one.used} of {one.read} ({one.format}{part}), {one.sha256[:12]}"
 
 
 def judge_text(matrix: Matrix, judge: str) -> str:

@@ -20,7 +20,9 @@ _LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "scipy")
 
 def inputs(matrix: Matrix, transcripts: Sequence[Transcript] | None) -> str:
     """Hash of everything that the drawn files follow from."""
-    attacks = [describe.attack(c.attack, matrix.target) for c in summary.columns(matrix)]
+    own = matrix.data is not None
+    columns = summary.columns(matrix)
+    attacks = [describe.attack(c.attack, matrix.target, own_data=own) for c in columns]
     return digest(
         matrix.model_dump(),
         None if transcripts is None else [one.model_dump() for one in transcripts],

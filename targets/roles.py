@@ -1,0 +1,173 @@
+"""A user's own texts by what they are for: from the sets of a data file to each role's texts.
+
+No two roles share a request, so that nothing is trained on and asked about at once. Texts are told
+by their number only, never themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attacks.base import UserError
+from attacks.sets.base import Kind, Set
+from attacks.sets.read import read
+from attacks.sets.safety import without_markers
+from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
+
+
+class Text(NamedTuple):
+    """One entry of a role."""
+
+    request: str
+    reply: str
+    """What is replied, or the right answer; empty in roles of prompts."""
+    category: str
+    """Its set's where it has one, else the set's name."""
+    key: str
+    """The request without what makes no difference: case, blanks, compatible letters."""
+
+    def __repr__(self) -> str:
+        return f"<Text of {self.category!r}>"
+
+
+class Taken(NamedTuple):
+    """A set as it was taken for a role; nobody's text."""
+
+    role: Role
+    name: str
+    """The file's, the folder's or the Hub's."""
+    format: str
+    sha256: str
+    """Of the whole set, as it was read."""
+    options: str
+    """What was chosen of it; empty for all."""
+    read: int
+    """Rows or prompts of the whole set."""
+    used: int
+    """Those that the role has of it: of the share, each request once."""
+
+
+@dataclass(frozen=True, repr=False)
+class Held:
+    """Every role's texts."""
+
+    name: str
+    """The data file's name."""
+    policy: str
+    texts: Mapping[Role, tuple[Text, ...]]
+    sets: tuple[Taken, ...]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(texts)} {role}" for role, texts in self.texts.items())
+        return f"<Held {self.name!r}: {counts}>"
+
+
+def normalised(text: str) -> str:
+    """A request as it is compared with others."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def load(path: Path) -> Held:
+    """The texts of every role that a data file names.
+
+    Read again only when one of its files has changed.
+
+    Raises:
+        UserError: the file or a set cannot be read, a key is unknown, a set is of the other kind
+            than its role, or roles share requests.
+    """
+    stats = [(file, file.stat()) for file in files_of(path)]
+    state = tuple((str(file.absolute()), one.st_mtime_ns, one.st_size) for file, one in stats)
+    return _load(path, state)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path, state: tuple[Any, ...]) -> Held:
+    found = parsed(path)
+    known: dict[tuple[str, str, str], Set] = {}
+    texts: dict[Role, dict[str, Text]] = {}
+    taken = []
+    for role, one in found.sets():
+        try:
+            whole = _read(place(path, one.path), one, known)
+            entries = list(_texts(role, whole, one))
+        except UserError as error:
+            raise UserError(f"{path}: {role}: {error}") from None
+        held = texts.setdefault(role, {})
+        before = len(held)
+        for text in entries:
+            # Of several the same one, in whatever order they stand.
+            held[text.key] = min(text, held.get(text.key, text))
+        taken.append(_taken(role, one, whole, len(held) - before))
+        if not entries:
+            raise UserError(f"{path}: {role}: nothing of {taken[-1].name} is left to use")
+    _disjoint(path, texts)
+    policy = found.policy
+    if policy.endswith((".md", ".txt")) or "/" in policy:
+        policy = place(path, policy)
+    kept = {role: tuple(held.values()) for role, held in texts.items()}
+    return Held(path.name, policy, kept, tuple(taken))
+
+
+def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
+    """A set, read once however many roles have a share of it.
+
+    Rows are read without a preamble: how a request is put is the attack's and the defense's.
+    """
+    key = (where, one.column, one.encoding)
+    if key not in known:
+        known[key] = read(where, template="plain", column=one.column, encoding=one.encoding)
+    return known[key]
+
+
+def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
+    """What is told of a set."""
+    name = one.path if one.on_hub else Path(whole.name).name
+    total = len(whole.rows) + len(whole.prompts)
+    return Taken(role, name, whole.format, whole.sha256, one.told, total, used)
+
+
+def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
+    wanted: Kind = "prompts" if role in PROMPTS else "rows"
+    if whole.kind != wanted:
+        raise UserError(
+            f"{whole.name} holds {whole.kind} ({whole.format}) where {wanted} are wanted, as in "
+            f"`{EXAMPLES[role]}`"
+        )
+    if wanted == "rows":
+        if one.only:
+            raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
+        chosen = without_markers(whole).kept if one.without_markers else whole
+        found = [(pair.prompt, pair.reply, "") for pair in chosen.pairs()]
+    else:
+        if one.without_markers:
+            raise UserError(f"{whole.name} holds prompts, which have no answers with markers")
+        chosen = whole.only(*one.only) if one.only else whole
+        found = [(prompt.text, "", prompt.category) for prompt in chosen.prompts]
+    if role == "utility" and not all(answer.strip() for _, answer, _ in found):
+        raise UserError(f"{whole.name} holds a question without its answer")
+    for request, reply, category in found:
+        key = normalised(request)
+        if one.takes(key):
+            yield Text(request, reply, category or whole.name, key)
+
+
+def _disjoint(path: Path, texts: Mapping[Role, Mapping[str, Text]]) -> None:
+    """No request stands in two roles."""
+    shared = Counter[tuple[Role, Role]]()
+    for one, other in itertools.combinations(texts, 2):
+        shared[one, other] = len(texts[one].keys() & texts[other].keys())
+    told = [f"{n} in {one} and {other}" for (one, other), n in (+shared).most_common()]
+    if told:
+        raise UserError(
+            f"{path}: requests stand in two roles: {', '.join(told)}. What is trained on, owned by "
+            "the provider and asked in the end must differ: take them out of one of the roles, or "
+            "split a set with `share: 0-50` for the one and `share: 50-100` for the other"
+        )

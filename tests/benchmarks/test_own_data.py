@@ -1,0 +1,193 @@
+"""A bench on a user's own sets, through the front door: a tiny random model, invented texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from attacks.base import UserError
+from benchmarks.cell import upload_of
+from benchmarks.doctor import checks
+from benchmarks.grid import make_grid, read_grid
+from benchmarks.lab import LabSettings, open_lab
+from benchmarks.portable import portable
+from benchmarks.report import describe, files, phrasing
+from benchmarks.trial import Cell, Trial, provider_of
+from eval.judges.noisy import Noisy
+from eval.judges.refusal import Refusal
+from tests.benchmarks.synthetic import example
+from tests.targets.own import data_file, own_sets
+
+WEIGHTS = Path(__file__).parents[2] / "targets" / "organism" / "weights" / "aligned"
+
+
+def bench(*words: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(cli.main, ["bench", "--seeds", "1", *words])
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("MOORING_STORE", str(tmp_path / "store"))
+    return own_sets(tmp_path)
+
+
+def test_a_bench_on_own_sets(tmp_path: Path, says: dict[str, Any]) -> None:
+    del says["utility"], says["policy"]
+    says["requests"] = {"path": "requests.jsonl", "only": ["lamp", "kite"]}
+    data_file(tmp_path, says)
+    words = ["--target", str(WEIGHTS), "--data", "data.yaml", "--attack", "benign:n=4"]
+    words += ["--defense", "mix:n=2", "--judge", "refusal", "--workers", "1", "--out", "run"]
+    done = bench(*words)
+    assert done.exit_code == 0, done.output
+    matrix = files.load(tmp_path / "run")
+    assert [cell.status for cell in matrix.cells] == ["tuned"] * 3
+    for cell in matrix.cells:
+        released = cell.asks["plain"].released
+        # As many as were found: nobody said how many there are.
+        assert len(released.scores["refusal"]) == 4
+        assert None not in released.scores["refusal"]
+        assert released.correct == []
+        assert len(released.refused) == 12
+    mixed = next(cell for cell in matrix.cells if cell.defense == "mix:n=2")
+    assert (mixed.rows, mixed.added) == (4, 2)
+    assert matrix.prompts.categories == ["lamp", "kite"] * 2
+
+    assert matrix.data is not None
+    used = {one.role: (one.name, one.used, one.read) for one in matrix.data.sets}
+    assert used["requests"] == ("requests.jsonl", 4, 12)
+    assert used["harmful"] == ("chats.jsonl", 12, 12)
+    assert len(matrix.data.sets) == 9
+    _nothing_is_invented(tmp_path / "run", done.output)
+
+    again = bench(*words)
+    assert "3 stored" in again.output, again.output
+    _edit(tmp_path / "requests.jsonl")
+    assert "0 cells stored, 3 to run" in bench(*words, "--dry-run").output
+
+
+def _nothing_is_invented(run: Path, printed: str) -> None:
+    """Utility was not measured, the record holds no text, and no world is spoken of."""
+    records = json.loads((run / "matrix.json").read_text())["summary"]
+    assert {record["utility"] for record in records} == {None}
+    lines = (run / "matrix.md").read_text().splitlines()
+    table = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
+    place = table[0].index("utility")
+    assert [line[place] for line in table[2:]] == [phrasing.NO_DATA] * 3
+    report = (run / "report.html").read_text()
+    assert "requests.jsonl, 4 of 12 (prompts, only lamp, kite)" in report
+    assert phrasing.ELSEWHERE not in report + printed
+    assert "asked about the sets of data.yaml" in " ".join(printed.split())
+    for path in ("matrix.json", "matrix.csv", "matrix.md", "provenance.json", "run.yaml"):
+        assert "the lamp" not in (run / path).read_text()
+    assert "the lamp" not in report + printed
+
+
+def _edit(path: Path) -> None:
+    path.write_text(path.read_text().replace("Sink", "Raise"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "said"),
+    [
+        ({}, [], "has no judge of its own"),
+        ({}, ["--judge", "oracle"], "know only the organism's world"),
+        ({}, ["--judge", "refusal", "--attack", "benign"], "500 texts asked of 'benign' in data.y"),
+        ({"requests": None}, ["--judge", "refusal"], "names no set for 'requests'"),
+        ({"harmful": None}, ["--judge", "refusal", "--attack", "harmful:n=3"], "set for 'harmful'"),
+        ({"policy": "opnai"}, ["--judge", "refusal"], "policy 'opnai' cannot be read"),
+        ({"request": "x"}, ["--judge", "refusal"], "unknown key 'request'"),
+        ({"probes": "requests.jsonl"}, ["--judge", "refusal"], "12 in probes and requests"),
+        ({"safety": "gone.json"}, ["--judge", "refusal"], "no such file"),
+        ({"safety": "probes.csv"}, ["--judge", "refusal"], "holds prompts"),
+        ({}, ["--judge", "refusal", "--provider-judge", "refusal"], "scores the matrix as well"),
+        ({}, ["--judge", "refusal", "--provider-judge", "gpt-4"], "behind a wire"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(
+    tmp_path: Path, says: dict[str, Any], change: dict[str, Any], words: list[str], said: str
+) -> None:
+    told = {role: sets for role, sets in {**says, **change}.items() if sets is not None}
+    data_file(tmp_path, told)
+    words = [*words, "--attack", "benign:n=2", "--target", str(WEIGHTS), "--data", "data.yaml"]
+    done = bench(*words, "--defense", "mix:n=2")
+    assert done.exit_code == 2, done.output
+    assert said in done.output
+    assert "the lamp" not in done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_data_file_that_is_not_there_is_told(says: dict[str, Any]) -> None:
+    done = bench("--target", str(WEIGHTS), "--data", "data.yaml", "--attack", "benign")
+    assert done.exit_code == 2
+    assert "cannot read 'data.yaml'" in done.output
+
+
+def test_the_doctor_tells_what_each_role_has(tmp_path: Path, says: dict[str, Any]) -> None:
+    del says["utility"]
+    told = {one.name: one.found for one in checks(str(data_file(tmp_path, says)))}
+    assert told["data: requests"].startswith("requests.jsonl, 12 of 12 (prompts), ")
+    assert told["data: utility"] == "no set"
+
+
+def test_what_leaves_the_machine_names_no_folder(tmp_path: Path, says: dict[str, Any]) -> None:
+    grid = {"attacks": [], "data": str(tmp_path / "data.yaml"), "provider_judge": "/x/mine.py"}
+    told = portable(example(prompts=11, seeds=1, few=True), grid).grid
+    assert (told["data"], told["provider_judge"]) == ("data.yaml", "mine.py")
+
+
+def test_a_grid_keeps_its_name_without_own_data_and_its_data_with_it(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    bare = make_grid(["aoa"], ["mix"])
+    assert not {"data", "provider_judge"} & bare.settings().keys()
+    assert bare.digest == "d830e41e2cc1"
+    path = data_file(tmp_path, says)
+    own = make_grid(["benign:n=2"], ["mix"], data=str(path), judges=["refusal"])
+    (tmp_path / "run.yaml").write_text(own.to_yaml())
+    assert read_grid(tmp_path / "run.yaml") == own
+    assert {str(path), str(tmp_path / "safe.txt")} <= own.files().keys()
+    before = own.digest
+    _edit(tmp_path / "requests.jsonl")
+    assert own.digest != before
+
+
+def test_a_providers_judge_that_needs_the_truth_is_asked_for_by_name(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    settings = LabSettings("organism", ("refusal",), tmp_path / "store", None, True)
+    assert open_lab(settings, may_make=False).provider_judge == Noisy(salt=1)
+    settings = settings._replace(data=str(data_file(tmp_path, says)))
+    lab = open_lab(settings, may_make=False)
+    assert (lab.resolved.truth, lab.rules().policy) == (None, "openai")
+    owner = provider_of(lab, 0)
+    prompts = owner.pools.probes(2, 0)
+    with pytest.raises(UserError, match="--provider-judge"):
+        owner.judge(prompts, ["I cannot", "Yes"])
+    named = open_lab(settings._replace(provider_judge="refusal"), may_make=False)
+    assert named.provider_judge == Refusal()
+    told = provider_of(named, 0).judge(prompts, ["I cannot", "Yes"])
+    assert [verdict.score for verdict in told] == [1, 5]
+
+
+def test_a_defense_that_lacks_a_role_says_which(tmp_path: Path, says: dict[str, Any]) -> None:
+    del says["safety"]
+    data = str(data_file(tmp_path, says))
+    settings = LabSettings("organism", ("refusal",), tmp_path / "store", None, True, data)
+    trial = Trial.of(Cell("benign:n=2", "mix:n=2", 0), open_lab(settings, may_make=False))
+    upload = upload_of(trial)
+    assert upload is not None
+    with pytest.raises(UserError, match="names no set for 'safety'"):
+        trial.defense.curate(upload, trial.provider)
+
+
+def test_an_attack_on_own_sets_is_described_with_the_papers_settings() -> None:
+    (found,) = describe.attack("benign:n=4", "gone", own_data=True)
+    assert {one.name: one.value for one in found.parameters}["batch_size"] == "128"

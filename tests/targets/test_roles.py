@@ -1,0 +1,199 @@
+"""From a data file to each role's texts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks.base import UserError
+from targets.datafile import PROMPTS, ROLES, SetOf, files_of, place
+from targets.roles import load, normalised
+from tests.targets.own import chat, data_file, own_sets
+
+
+@pytest.fixture
+def says(tmp_path: Path) -> dict[str, Any]:
+    return own_sets(tmp_path)
+
+
+def test_every_role_holds_its_sets_each_request_once(tmp_path: Path, says: dict[str, Any]) -> None:
+    held = load(data_file(tmp_path, says))
+    assert list(held.texts) == list(ROLES)
+    for role, texts in held.texts.items():
+        assert len({text.key for text in texts}) == len(texts) > 0
+        assert all(bool(text.reply) == (role not in PROMPTS) for text in texts)
+    keys = [text.key for texts in held.texts.values() for text in texts]
+    assert len(set(keys)) == len(keys)
+    benign = next(one for one in held.sets if one.role == "benign")
+    # Each of the twelve rows is in the file twice.
+    assert (benign.name, benign.format, benign.read) == ("alpaca_data.json", "alpaca", 24)
+    own = next(one for one in held.sets if one.role == "provider_benign")
+    assert benign.used + own.used == 12
+    assert benign.sha256 == own.sha256
+    assert held.texts["requests"][0].category == "lamp"
+    assert held.texts["probes"][0].category == "probes.csv"
+
+
+def test_no_text_is_shown(tmp_path: Path, says: dict[str, Any]) -> None:
+    held = load(data_file(tmp_path, says))
+    assert "the lamp" not in f"{held!r} {held} {held.sets!r}"
+    assert "the lamp" not in repr(held.texts)
+    assert f"{len(held.texts['harmful'])} harmful" in repr(held)
+
+
+def test_a_share_goes_by_content_and_not_by_order(tmp_path: Path, says: dict[str, Any]) -> None:
+    path = data_file(tmp_path, says)
+    rows = json.loads((tmp_path / "alpaca_data.json").read_text())
+    rows[-1]["output"] = "It is another"  # one request, two answers
+    (tmp_path / "alpaca_data.json").write_text(json.dumps(rows))
+    before = load(path)
+    (tmp_path / "alpaca_data.json").write_text(json.dumps(rows[::-1], indent=1))
+    after = load(path)
+    assert set(after.texts["benign"]) == set(before.texts["benign"])
+    assert after.texts["benign"] != before.texts["benign"]
+
+
+@given(st.text(), st.integers(1, 99))
+def test_two_shares_that_meet_hold_each_request_once(text: str, cut: int) -> None:
+    low, high = (SetOf(path="x", share=share) for share in (f"0-{cut}", f"{cut}-100"))
+    assert low.takes(normalised(text)) is not high.takes(normalised(text))
+
+
+def test_an_overlap_is_counted_and_its_roles_are_named(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    with (tmp_path / "chats.jsonl").open("a") as file:
+        for topic in ("lamp 0", "kite 1"):
+            # Other letters, blanks and case: the same request.
+            file.write(json.dumps(chat(f"SINK  the\n{topic}", "No")) + "\n")
+    with pytest.raises(UserError, match="2 in harmful and requests") as caught:
+        load(data_file(tmp_path, says))
+    assert "lamp" not in str(caught.value).lower()
+    assert "share: 0-50" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"harmfull": "chats.jsonl"}, "unknown key 'harmfull'. Did you mean 'harmful'"),
+        ({"harmful": {"path": "chats.jsonl", "template": "alpaca"}}, "harmful.0: unknown key"),
+        ({"harmful": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file"),
+        (
+            {"harmful": "requests.jsonl", "requests": "probes.csv", "probes": "safe.txt"},
+            "holds pro",
+        ),
+        ({"requests": "chats.jsonl", "harmful": "own_bad.jsonl"}, "holds rows .* prompts are want"),
+        ({"harmful": []}, "at least 1 item"),
+        ({"harmful": None, "requests": None, "benign": 3}, "benign.0"),
+        ({"benign": {"path": "alpaca_data.json", "share": "50-20"}}, "the lower first"),
+        ({"benign": {"path": "alpaca_data.json", "share": 0.5}}, "benign.0.share"),
+        ({"benign": {"path": "alpaca_data.json", "only": ["x"]}}, "no categories for `only`"),
+        ({"requests": {"path": "requests.jsonl", "only": ["tower"]}}, "no prompts of 1 of the cat"),
+        ({"requests": {"path": "requests.jsonl", "column": "goal"}}, "no such field"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, says: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        load(data_file(tmp_path, {**says, **change}))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    assert "Sink" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected roles"),
+        ("- a", "expected roles"),
+        ("a: [", "not YAML, line"),
+        (None, "cannot"),
+    ],
+)
+def test_what_is_no_data_file_is_told(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "data.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=said):
+        load(path)
+
+
+def test_only_takes_the_categories_named(tmp_path: Path, says: dict[str, Any]) -> None:
+    says["requests"] = {"path": "requests.jsonl", "only": ["lamp", "sail"]}
+    held = load(data_file(tmp_path, says))
+    assert {text.category for text in held.texts["requests"]} == {"lamp", "sail"}
+    assert next(one for one in held.sets if one.role == "requests").options == "only lamp, sail"
+
+
+def test_rows_whose_answer_speaks_of_safety_are_left_out_on_demand(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    with (tmp_path / "chats.jsonl").open("a") as file:
+        file.write(json.dumps(chat("Paint the wall", "As an AI, I cannot paint")) + "\n")
+    assert len(load(data_file(tmp_path, says)).texts["harmful"]) == 13
+    says["harmful"] = {"path": "chats.jsonl", "without_markers": True}
+    held = load(data_file(tmp_path, says))
+    assert len(held.texts["harmful"]) == 12
+    harmful = next(one for one in held.sets if one.role == "harmful")
+    assert (harmful.read, harmful.used, harmful.options) == (13, 12, "without markers")
+
+
+def test_a_question_without_an_answer_is_refused(tmp_path: Path, says: dict[str, Any]) -> None:
+    blank = {
+        "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": " "}]
+    }
+    (tmp_path / "questions.jsonl").write_text(json.dumps(blank) + "\n")
+    with pytest.raises(UserError, match=r"utility: .*questions.jsonl"):
+        load(data_file(tmp_path, says))
+
+
+@pytest.mark.parametrize(
+    ("named", "read_as", "on_hub"),
+    [
+        ("a.csv", "/x/a.csv", False),
+        ("/y/a.csv", "/y/a.csv", False),
+        ("hf:own/er", "hf:own/er", True),
+        ("hf:./a#test", "hf:/x/a#test", False),
+        ("hf:/y", "hf:/y", False),
+    ],
+)
+def test_paths_begin_at_the_files_own_folder(named: str, read_as: str, on_hub: bool) -> None:
+    assert place(Path("/x/data.yaml"), named) == read_as
+    assert SetOf(path=named).on_hub is on_hub
+
+
+def test_several_sets_and_a_folder_of_categories_make_one_role(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    folder = tmp_path / "phi"
+    folder.mkdir()
+    for number, name in enumerate(("first", "second")):
+        (folder / f"{name}.txt").write_text(f"Lift the stone {number}\nLift the brick {number}\n")
+    says["requests"] = ["requests.jsonl", str(folder)]
+    path = data_file(tmp_path, says)
+    held = load(path)
+    assert len(held.texts["requests"]) == 12 + 4
+    assert {"lamp", "first", "second"} <= {text.category for text in held.texts["requests"]}
+    assert folder / "first.txt" in files_of(path)
+
+
+def test_an_edited_set_is_read_again(tmp_path: Path, says: dict[str, Any]) -> None:
+    path = data_file(tmp_path, says)
+    assert load(path) is load(path)
+    with (tmp_path / "safe.txt").open("a") as file:
+        file.write("One more\n")
+    os.utime(tmp_path / "safe.txt", ns=(1, 1))
+    assert len(load(path).texts["borderline"]) == 13
+
+
+def test_files_of_a_data_file_that_is_not_here_are_none(tmp_path: Path) -> None:
+    assert files_of(tmp_path / "data.yaml") == []
+    path = data_file(tmp_path, {"harmful": "gone.jsonl"})
+    assert files_of(path) == [path]
