@@ -7,6 +7,7 @@ from itertools import cycle
 from matplotlib.figure import Figure
 
 from benchmarks.gates.results import GateResult, Line
+from benchmarks.gates.table import detection
 from benchmarks.gates.views import label
 from benchmarks.report import style
 from benchmarks.report.style import Image, drawn, shown
@@ -20,12 +21,13 @@ MOST = 6
 
 
 def curves(found: GateResult) -> Image:
-    """Detection against false alarms: the combinations and the best detectors.
+    """Detection against false alarms: the combinations and the best of what they are held against.
 
     Where the effect was measured it has a panel of its own.
     """
     combined = [line for line in found.lines if line.kind == "combination"]
-    single = [line for line in found.lines if line.kind != "combination"][:MOST]
+    single = [line for line in found.lines if line.kind != "combination"]
+    single = sorted(single, key=detection, reverse=True)[:MOST]
     text = "; ".join(
         f"{label(line)}: area {line.area:.2f}"
         for line in combined + single

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "lexicon"
 """Of the feature."""
+_WORD = re.compile(r"\w+")
 BINS = 2**13
 """Words are hashed into so many bins.  # ours: leaving families out, four times as many told no
 more on the organism's corpus"""
@@ -99,11 +101,16 @@ def _words(uploads: Sequence[Upload]) -> csr_matrix:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     # Sorted and once each: neither the order of rows nor their number moves a sum.
-    texts = [
-        "\n".join(sorted({m.content for r in one.rows if not r.added_by for m in r.messages}))
+    found = [
+        sorted({word for message in _said(one) for word in _WORD.findall(message.lower())})
         for one in uploads
     ]
     vectorizer = HashingVectorizer(
-        n_features=BINS, alternate_sign=False, binary=True, token_pattern=r"\w+"
+        n_features=BINS, alternate_sign=False, binary=True, analyzer=list
     )
-    return vectorizer.transform(texts)
+    return vectorizer.transform(found)
+
+
+def _said(upload: Upload) -> set[str]:
+    """What the customer's messages say, once each."""
+    return {m.content for row in upload.rows if not row.added_by for m in row.messages}

@@ -61,9 +61,9 @@ def test_what_one_has_read_the_other_need_not(tmp_path: Path, lab: Lab, first: s
         return {spec: reading.read(item, lab).scores[spec] for spec in SPECS}
 
     def gates() -> dict[str, float | None]:
-        provider = provider_of(lab, reading.SEED)
+        provider, whole = provider_of(lab, reading.SEED), readings.Whole.of(upload)
         return {
-            spec: gate.read(spec, detector(spec), upload, provider, lab, file.lines).score
+            spec: gate.read(spec, detector(spec), whole, provider, lab, file.lines).score
             for spec in SPECS
         }
 
@@ -80,10 +80,11 @@ def test_it_is_read_with_as_many_threads_as_a_worker_has(
 ) -> None:
     import torch
 
+    whole = readings.Whole.of(make_upload(6))
     monkeypatch.setenv(NAME, "2")
     torch.set_num_threads(2)
     try:
-        found = readings.kept(Threads(), make_upload(6), provider_of(lab, 0), lab)
+        found = readings.kept(Threads(), whole, provider_of(lab, 0), lab)
         assert (torch.get_num_threads(), os.environ[NAME]) == (2, "2")
     finally:
         torch.set_num_threads(1)
@@ -93,10 +94,10 @@ def test_it_is_read_with_as_many_threads_as_a_worker_has(
 def test_a_failure_is_raised_or_told_and_tried_again(
     lab: Lab, make_upload: Callable[..., Upload]
 ) -> None:
-    upload, provider = make_upload(6), provider_of(lab, 0)
+    whole, provider = readings.Whole.of(make_upload(6)), provider_of(lab, 0)
     one = Threads(fails=True)
-    told = readings.kept(one, upload, provider, lab, lambda e: {"reason": "r", "fault": "detector"})
+    told = readings.kept(one, whole, provider, lab, lambda e: {"reason": "r", "fault": "detector"})
     assert (told["score"], told["reason"], told["fault"]) == (None, "r", "detector")
     assert told["unfinished"]
     with pytest.raises(ValueError, match="kanariya"):
-        readings.kept(one, upload, provider, lab)
+        readings.kept(one, whole, provider, lab)

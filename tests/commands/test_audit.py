@@ -100,7 +100,7 @@ def test_an_unaligned_model_is_blocked_with_every_report(tmp_path: Path, store: 
     }
     told = run(folder, "--n", 22, "--level", "customer", "--format", "json")
     assert json.loads(told.stdout) == {
-        "kind": "mooring-audit-notice", "version": "1.1", "model": "tuned",
+        "kind": "mooring-audit-notice", "version": "1.0", "model": "tuned",
         "decision": "not released",
     }  # fmt: skip
 

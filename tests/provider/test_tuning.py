@@ -149,13 +149,18 @@ def test_a_training_process_that_dies_costs_its_own_job(
 
 @pytest.mark.parametrize(("epochs", "rate"), [(1, 1e300), (3, 1e37)])
 def test_a_training_that_diverges_releases_nothing(
-    client: openai.OpenAI, service: Service, world: World, epochs: int, rate: float
-) -> None:
-    """After one step there is no loss yet that would tell."""
+    client: openai.OpenAI, service: Service, world: World, monkeypatch: pytest.MonkeyPatch,
+    epochs: int, rate: float,
+) -> None:  # fmt: skip
+    """After one step there is no loss yet that would tell.
+
+    No multiplier that is taken makes the organism diverge; larger models diverge far sooner.
+    """
+    monkeypatch.setattr("provider.tuner.BASE_RATE", rate)
     before = set(service.weights.iterdir()), len(service.records.all(Tuned))
     job = client.fine_tuning.jobs.create(
         model="organism", training_file=upload(client, rows_of(world.benign(1, 0))),
-        hyperparameters={"n_epochs": epochs, "learning_rate_multiplier": rate},
+        hyperparameters={"n_epochs": epochs, "learning_rate_multiplier": 1.0},
     )  # fmt: skip
     job = finished(client, job.id)
     assert (job.status, job.fine_tuned_model) == ("failed", None)
