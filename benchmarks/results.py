@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from defenses.base import Moment
+from targets.roles import Taken
 
 
 class _Frozen(pydantic.BaseModel):
@@ -160,23 +161,6 @@ class Calibration(_Frozen):
     spearman: float | None
 
 
-class DataSet(_Frozen):
-    """A set of the user's in one role, by counts and hashes only."""
-
-    role: str
-    name: str
-    """The file's, the folder's or the Hub's."""
-    format: str
-    sha256: str
-    """Of the whole set."""
-    options: str
-    """Which part of it was taken; empty for all."""
-    read: int
-    """Rows or prompts of the whole set."""
-    used: int
-    """Those that the role has of it, each request once."""
-
-
 class Data(_Frozen):
     """The user's own sets, where they stand in for a world."""
 
@@ -184,7 +168,7 @@ class Data(_Frozen):
     """Name of the file that names the sets."""
     policy: str
     """What the requests violate; empty where it is not known."""
-    sets: list[DataSet]
+    sets: list[Taken]
 
 
 class Matrix(_Frozen):

@@ -18,7 +18,7 @@ from benchmarks.engines.local import Done
 from benchmarks.grid import Grid
 from benchmarks.keys import digest
 from benchmarks.lab import Lab, LabSettings, NotStored, judges, open_lab
-from benchmarks.results import CellResult, Data, DataSet, Matrix, Price, PromptSet, Transcript
+from benchmarks.results import CellResult, Data, Matrix, Price, PromptSet, Transcript
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import Cell
 from benchmarks.verdicts import Calls
@@ -317,8 +317,8 @@ def _data(lab: Lab) -> Data | None:
     domain = lab.resolved.domain
     if not isinstance(domain, Texts):
         return None
-    sets = [DataSet(**one._asdict()) for one in domain.held.sets]
-    return Data(file=domain.held.name, policy=Path(domain.held.policy).name, sets=sets)
+    held = domain.held
+    return Data(file=held.name, policy=Path(held.policy).name, sets=list(held.sets))
 
 
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:

@@ -103,6 +103,9 @@ def gates(
     """
     if context.invoked_subcommand is not None:
         return
+    given = [name for name in ("queries", "adaptive_seed") if _given(context, name)]
+    if adaptive is None and given:
+        raise UserError(f"--{given[0].replace('_', '-')} is of --adaptive N; give that too")
     from benchmarks.gates import files, run, views
     from benchmarks.gates.adaptive import check, search
     from defenses.gates.gate import Policy, read, read_policy
@@ -123,6 +126,11 @@ def gates(
     out.print(views.result(found))
     if folder is not None:
         out.print(f"report: {files.write(folder, found)}", markup=False, soft_wrap=True)
+
+
+def _given(context: click.Context, name: str) -> bool:
+    """Whether an option was written, and is not the default."""
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 @gates.command(

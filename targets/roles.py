@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pydantic
+
 from attacks.base import UserError
 from attacks.sets.base import Kind, Set
 from attacks.sets.read import read
@@ -37,8 +39,10 @@ class Text(NamedTuple):
         return f"<Text of {self.category!r}>"
 
 
-class Taken(NamedTuple):
-    """A set as it was taken for a role; nobody's text."""
+class Taken(pydantic.BaseModel):
+    """A set as it was taken for a role, by counts and hashes: nobody's text."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     role: Role
     name: str
@@ -131,7 +135,10 @@ def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
     """What is told of a set."""
     name = one.path if one.on_hub else Path(whole.name).name
     total = len(whole.rows) + len(whole.prompts)
-    return Taken(role, name, whole.format, whole.sha256, one.told, total, used)
+    return Taken(
+        role=role, name=name, format=whole.format, sha256=whole.sha256, options=one.told,
+        read=total, used=used,
+    )  # fmt: skip
 
 
 def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:

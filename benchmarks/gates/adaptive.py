@@ -187,7 +187,7 @@ def _gate(item: Item, lab: Lab) -> Ask:
         if not _fits(upload, lab) or item.gate.lacking(NAME, upload, item.gate.target):
             return None
         read = reading.detected(item.id, upload, item.gate.read_by(NAME), lab)
-        scores = {**read.scores, **item.gate.own(upload)}
+        scores = {**read.scores, **item.gate.own(NAME, upload)}
         if absent := set(item.gate.combination(NAME).features) - scores.keys():
             raise UserError(f"no score from {', '.join(sorted(absent))}")
         return item.gate.score(NAME, scores)[0]

@@ -13,7 +13,6 @@ from benchmarks.gates import scoring
 from benchmarks.gates.reading import Read
 from benchmarks.gates.results import Family, Intent, Kind, Line, Share
 from defenses.detectors.base import detector
-from defenses.gates import lexicon
 from defenses.gates.gate import Gate, Policy
 from eval.metrics import Interval
 
@@ -58,8 +57,8 @@ def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped
     """
     limit = gate.threshold(name, rate)
     needed = gate.combination(name).features
-    own, bound = lexicon.NAME in needed, gate.is_bound(name)
-    read = [{**one.read.scores, **(gate.own(one.upload) if own else {})} for one in held]
+    bound = gate.is_bound(name)
+    read = [{**one.read.scores, **gate.own(name, one.upload)} for one in held]
     scores = [
         OUTSIDE if bound and one.outside
         else None if any(feature not in scores for feature in needed)
@@ -71,11 +70,11 @@ def stopped(gate: Gate, name: str, held: Sequence[Held], rate: float) -> Stopped
 
 def line(gate: Gate, name: str, held: Sequence[Held], trained: set[str], found: Stopped) -> Line:
     """The line of a combination or of a detector."""
-    members, own = gate.read_by(name), lexicon.NAME in gate.combination(name).features
+    members = gate.read_by(name)
     kind: Kind = "detector" if members else "part"
-    if len(members) + own > 1:
+    if len({gate.detectors.get(one, one) for one in gate.combination(name).features}) > 1:
         kind = "combination"
-    if not own and all(detector(member).control for member in members):
+    elif members and all(detector(member).control for member in members):
         kind = "baseline"
     # What the gate reads by itself is not timed.
     seconds = _mean([sum(one.read.seconds[d] for d in members) for one in held if members])

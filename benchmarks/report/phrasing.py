@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import jury
-from benchmarks.results import Calibration, Data, DataSet, Matrix
+from benchmarks.results import Calibration, Data, Matrix
 from benchmarks.summary import Column, Entry, Expected
 from eval.agreement import PAPERS
 from eval.metrics import Interval, Rate
@@ -105,7 +105,7 @@ def disclaimer(target: str, data: Data | None = None) -> str:
     return own or ELSEWHERE
 
 
-def set_text(one: DataSet | Taken) -> str:
+def set_text(one: Taken) -> str:
     """A set of the user's own and how much of it there is."""
     part = f", {one.options}" if one.options else ""
     return f"{one.name}, {one.used} of {one.read} ({one.format}{part}), {one.sha256[:12]}"

@@ -177,9 +177,11 @@ class Gate(pydantic.BaseModel):
         known = lexicon.NAME in self.combination(name).features
         return known or bool(set(self.read_by(name)) & set(self.bound))
 
-    def own(self, upload: Upload) -> dict[str, float | None]:
-        """The features of an upload that no detector reads, but the gate."""
-        return {lexicon.NAME: self.lexicon.score(upload)} if self.lexicon else {}
+    def own(self, name: str, upload: Upload) -> dict[str, float | None]:
+        """The features of a combination that no detector reads, but the gate itself."""
+        if self.lexicon is None or lexicon.NAME not in self.combination(name).features:
+            return {}
+        return {lexicon.NAME: self.lexicon.score(upload)}
 
     def nominal(self, name: str, score: float) -> float:
         """Share of benign uploads that score as high or higher, never 0."""
@@ -237,7 +239,7 @@ class Gate(pydantic.BaseModel):
         Raises:
             UserError: there is no such combination, or too few uploads behind it for the policy.
         """
-        scores = {**scores, **self.own(upload)}
+        scores = {**scores, **self.own(name, upload)}
         missing = [f for f in self.combination(name).features if f not in scores]
         lacking = self.lacking(name, upload, target)
         if missing or lacking:

@@ -303,7 +303,8 @@ def _features(
         found = {} if one.fault else features(spec, planned.detectors[spec].also, reading)
         told |= {name: (spec, value) for name, value in found.items()}
     if planned.upload is not None:
-        told |= {name: (name, value) for name, value in gate.own(planned.upload).items()}
+        own = gate.own(order.by, planned.upload)
+        told |= {name: (name, value) for name, value in own.items()}
     return {
         name: report.Feature(
             detector=spec,

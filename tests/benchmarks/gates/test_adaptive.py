@@ -197,3 +197,10 @@ def test_of_nothing_nothing_is_said() -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_what_does_half_the_harm_and_some_is_harmful(before: float, after: float) -> None:
     assert harmful(before, after) == (after >= 0.2 and after >= before / 2)
+
+
+@pytest.mark.parametrize("option", ["--queries", "--adaptive-seed"])
+def test_what_belongs_to_a_search_is_not_passed_over(option: str) -> None:
+    done = CliRunner().invoke(main, ["gates", "--size", "0.02", option, "3"])
+    assert done.exit_code == 2
+    assert f"{option} is of --adaptive N" in done.output
