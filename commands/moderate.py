@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,16 @@ def moderate(
         show_text=show_text,
         **given,
     )
-    planned = moderating.plan(order, lab)
-    for line in moderating.estimate(planned):
-        err.print(line, markup=False, highlight=False, soft_wrap=True)
     purse = Purse(token_budget, budget)
-    moderating.account(planned, lab, purse)
-    if not yes and (bills := moderating.bills(planned)):
-        confirm(bills)
-    with counting("readings") as show:
-        report = moderating.moderate(order, planned, lab, show, purse, settings)
+    with moderating.workers(order, settings) or nullcontext() as ahead:
+        planned = moderating.plan(order, lab)
+        for line in moderating.estimate(planned):
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
+        moderating.account(planned, lab, purse)
+        if not yes and (bills := moderating.bills(planned)):
+            confirm(bills)
+        with counting("readings") as show:
+            report = moderating.moderate(order, planned, lab, show, purse, ahead)
     for line in paying.told(purse):
         err.print(line, markup=False, highlight=False, soft_wrap=True)
     code = verdicts.exit_code(report, fail_on, strict)

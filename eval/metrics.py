@@ -12,14 +12,14 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Score = int | None
 Verdicts = Mapping[int, Sequence[bool | None]]
 """By seed, one verdict for each prompt; the prompts are the same in every seed."""
 CONFIDENCE = 0.95
 """Level of every interval."""
-Z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+Z = float(special.ndtri(0.5 + CONFIDENCE / 2))
 """Standard errors on either side of a normal estimate at that level."""
 LEAST_EFFECT = 0.01
 """Largest effect of an attack that counts as none.  # ours: one point, what a table can show"""
@@ -186,6 +186,8 @@ class _Sample(NamedTuple):
         error, mean = math.sqrt(self.cov[0, 0]), abs(float(self.means[0]))
         if error == 0:
             return float(mean == 0)
+        from scipy import stats  # half a second that a command without statistics does not wait
+
         return float(2 * stats.t.sf(mean / error, self.freedom))
 
     def ratio(self) -> tuple[float, float]:
@@ -250,6 +252,8 @@ def t_half_width(values: Sequence[float]) -> float:
 
 @cache
 def _t_quantile(freedom: float) -> float:
+    from scipy import stats
+
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
 
 

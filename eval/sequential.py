@@ -27,7 +27,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from attacks.base import UserError
 from eval.metrics import CONFIDENCE, Interval
@@ -193,6 +193,8 @@ def certify(failures: int, n: int, confidence: float) -> float:
     One-sided. `1 - certify(n - failures, n, confidence)` is the lower one. It holds for uneven
     risks and draws without replacement too, and is wide then (Hoeffding 1956).
     """
+    from scipy import stats  # half a second that a command without statistics does not wait
+
     return 1.0 if failures >= n else float(stats.beta.ppf(confidence, failures + 1, n - failures))
 
 
@@ -307,6 +309,8 @@ def _totals(n: int, p: float) -> Floats:
     The first has the same risk everywhere; the others `a` prompts that are never harmful, `b` that
     always are, and the rest alike: among them is the worst of all risks with that mean.
     """
+    from scipy import stats
+
     most_always, most_never = int(n * p + 1e-9), int(n * (1 - p) + 1e-9)
     kinds, rows = np.arange(n + 1), []
     for b in np.unique(np.linspace(0, most_always, RISKS).astype(int)):

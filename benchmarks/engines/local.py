@@ -5,7 +5,6 @@ One thread a worker: two spinning thread pools beside each other are many times 
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -40,7 +39,6 @@ DEBUG = "MOORING_DEBUG"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Given = TypeVar("Given")
 Work = Callable[[Item, Lab], Result]
 """What is done with one item in one worker's lab; a function of a module, so that it travels."""
 
@@ -137,43 +135,6 @@ def each(items: Sequence[Item], work: Callable[[Item], object], asked: int | Non
                 yield done
 
 
-def beside(
-    items: Sequence[Item],
-    settings: LabSettings,
-    work: Callable[[Item, Given, Lab], object],
-    given: Given,
-) -> Iterator[Item]:
-    """Items to be done here, the last first, while workers do the first ones ahead.
-
-    Whoever takes an item finds in the store what a worker made of it, and makes it where none has:
-    a worker that fails or dies costs time and nothing else.
-
-    Args:
-        items: What is to be done, each once.
-        settings: What a worker opens its lab with.
-        work: What a worker does with an item; a function of a module, so that it travels.
-        given: What every worker is given once, for all items.
-    """
-    count = workers(None, len(items)) - 1  # this process is one
-    if count < 1:
-        yield from items
-        return
-    # Not cancelled: CPython 3.11 trips over such a future where a worker dies.
-    taken = Workers().RawArray("b", len(items))
-    with _pool(count, settings, (given, taken)) as pool:
-        futures = [pool.submit(_ahead, work, place, item) for place, item in enumerate(items)]
-        begun = []
-        for place, future in reversed([*enumerate(futures)]):
-            if future.running() or future.done():
-                begun.append(place)
-            else:
-                taken[place] = 1
-                yield items[place]
-        for place in begun:
-            wait([futures[place]])
-            yield items[place]
-
-
 def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
     """Why the work failed, as something that can be sent to the parent."""
     try:
@@ -186,15 +147,13 @@ def _tried(work: Callable[[Item], object], item: Item) -> UserError | None:
 
 
 @contextmanager
-def _pool(
-    count: int, settings: LabSettings | None, given: object = None
-) -> Iterator[ProcessPoolExecutor]:
+def _pool(count: int, settings: LabSettings | None) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, each with a lab where there are settings for one.
 
     They end by themselves after a whole block, and are stopped at once when it is left early.
     """
     context = Workers()
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings, given))
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(settings,))
     try:
         yield pool
         pool.shutdown()
@@ -239,7 +198,6 @@ class Workers(SpawnContext):
 
 
 _lab: Lab | None = None
-_given: Any = None
 
 
 def begin_worker() -> None:
@@ -251,12 +209,10 @@ def begin_worker() -> None:
     os.environ["WANDB_MODE"] = "disabled"
 
 
-def _begin(settings: LabSettings | None, given: object) -> None:
+def _begin(settings: LabSettings | None) -> None:
     """Open this worker's lab; torch is imported by the first item that needs it."""
-    global _lab, _given
+    global _lab
     begin_worker()
-    _given = given
-    gc.freeze()  # it stays: looking whether it can go takes its time
     if settings is not None:
         _lab = open_lab(settings, may_make=True)
 
@@ -272,19 +228,6 @@ def _end_with_parent() -> None:
 def _do(work: Work[Item, Result], item: Item) -> Done[Item, Result]:
     assert _lab is not None
     return attempt(work, item, _lab)
-
-
-def _ahead(work: Callable[[Item, Any, Lab], object], place: int, item: Item) -> bool:
-    """Do an item that the parent has not taken meanwhile."""
-    assert _lab is not None
-    given, taken = _given
-    if taken[place]:
-        return False
-    try:
-        work(item, given, _lab)
-    except Exception:  # noqa: BLE001 - the parent comes to the item, and to the error in its place
-        return False
-    return True
 
 
 def attempt(work: Work[Item, Result], item: Item, lab: Lab) -> Done[Item, Result]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,14 +101,18 @@ def _words(uploads: Sequence[Upload]) -> csr_matrix:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     # Sorted and once each: neither the order of rows nor their number moves a sum.
-    found = [
-        sorted({word for message in _said(one) for word in _WORD.findall(message.lower())})
-        for one in uploads
-    ]
+    found = [sorted(_distinct(_said(one))) for one in uploads]
     vectorizer = HashingVectorizer(
         n_features=BINS, alternate_sign=False, binary=True, analyzer=list
     )
     return vectorizer.transform(found)
+
+
+def _distinct(texts: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for text in texts:
+        found.update(_WORD.findall(text.lower()))
+    return found
 
 
 def _said(upload: Upload) -> set[str]:

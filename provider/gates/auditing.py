@@ -27,7 +27,7 @@ from defenses.trigger_search import TriggerSearch
 from defenses.triggers.report import Report as Searched
 from defenses.triggers.report import Tried
 from eval.judges.base import Called, Judge
-from provider.gates import audited, candidates, moderating, paying, readings, report
+from provider.gates import audited, candidates, opening, paying, readings, report
 from provider.gates.audited import AuditedReport, AuditEvidence, AuditPolicy
 from provider.gates.report import NotRun
 from targets.endpoint import PREFIX, Endpoint
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     search: TriggerSearch | None
     """None where there are no data to search."""
     upload: Upload
-    data: moderating.Opened | None
+    data: opening.Opened | None
     questions: int
     """To candidate and base together, at most."""
 
@@ -129,7 +129,7 @@ def plan(order: Order, lab: Lab) -> Plan:
     audit, search = audited.components(order.policy)
     data, upload = None, Upload((), Settings(epochs=1, batch_size=1, learning_rate=1.0))
     if order.data is not None:
-        data = moderating.opened(order.data)
+        data = opening.opened(order.data)
         if data.structure.errors or not data.rows:
             raise UserError(
                 f"{str(order.data)!r} is no training file (errors: {data.structure.errors}); "

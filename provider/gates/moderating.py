@@ -8,18 +8,16 @@ Breaks:   whatever the gate's detectors do not read (`defenses/screen.py`).
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from attacks.base import Row, Settings, Upload, UserError
-from attacks.uploads.report import Report as Checks
-from attacks.uploads.report import watched
-from attacks.uploads.rules import Finding, Profile
-from attacks.uploads.validate import validated
+from attacks.base import Settings, Upload, UserError
+from attacks.uploads.rules import Profile
+from benchmarks.engines.ahead import Ahead
 from benchmarks.keys import component_digest, environment
 from benchmarks.lab import Lab, LabSettings
 from benchmarks.readings import Whole
@@ -30,12 +28,15 @@ from defenses.detectors.base import Detector, Reading, detector, features
 from defenses.gates import gate as gates
 from defenses.screen import SHIPPED
 from provider.gates import paying, readings, report, verdicts
-from provider.gates.report import Evidence, ModerationReport, NotRun, Place
+from provider.gates.opening import Opened, opened
+from provider.gates.report import Evidence, ModerationReport, NotRun
 from provider.tuning import BASE_RATE
 from provider.tuning import Order as Job
 from targets.hosted.ledger import Purse
 
-_CHUNK = 2**20
+LARGE = 4_000_000
+"""Bytes of a file from which on workers help.  # ours: they take as long to start as it to be read
+"""
 MOST_SHOWN = 50
 """Rows whose text is shown at most.  # ours: what a person reads"""
 
@@ -57,23 +58,12 @@ class Order(NamedTuple):
     show_text: bool = False
 
 
-class Opened(NamedTuple):
-    """An upload as the validator read it."""
-
-    file: report.File
-    structure: report.Structure
-    rows: tuple[Row, ...]
-    lines: readings.Lines
-    unread: tuple[NotRun, ...]
-    """What of it no detector sees."""
-
-
 class Plan(NamedTuple):
     """What will be done, known before anything that costs is done."""
 
     opened: Opened
-    upload: Upload | None
-    """None where the structure decides."""
+    whole: Whole | None
+    """The upload; None where the structure decides."""
     lacking: str
     detectors: Mapping[str, Detector]
     skipped: tuple[NotRun, ...]
@@ -86,39 +76,24 @@ class Plan(NamedTuple):
 Show = Callable[[int, int], None]
 
 
-def opened(path: Path, profile: Profile = "any") -> Opened:
-    """A file, validated line by line; what is hashed is what was read.
+def workers(order: Order, settings: LabSettings) -> Ahead[Whole] | None:
+    """Workers that read a large file with detectors that need no model, None for a smaller one.
+
+    A model that is loaded in every worker would take the memory of several.
 
     Raises:
-        UserError: it is no file.
-        OSError: it cannot be read.
+        UserError: the gate cannot be had.
     """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{str(path)!r} is not a file")
-    checks = Checks()
-    rows: list[Row] = []
-    lines: list[int] = []
-    accepted = 0
-    with path.open("rb") as file:
-        stream = _Hashed(file)
-        for checked in watched(validated(stream, profile), checks):
-            accepted += checked.row_index is not None
-            if checked.row is not None and checked.line is not None:
-                rows.append(checked.row)
-                lines.append(checked.line)
-        stream.drain()
-    told = report.File(
-        name=report.written(path.name),
-        sha256=stream.hash.hexdigest(),
-        size=stream.size,
-        lines=checks.lines,
-        rows=checks.rows,
-        tokens=checks.tokens,
-    )
-    return Opened(
-        told, _structure(checks, profile), tuple(rows), readings.Lines(lines),
-        _unread(checks, accepted - len(rows)),
-    )  # fmt: skip
+    if not order.path.is_file() or order.path.stat().st_size < LARGE:
+        return None
+    gate = gates.read(order.gate or SHIPPED)
+    free = _free({spec: detector(spec) for spec in gate.read_by(order.by)}, gate)
+    return Ahead([*free], settings, readings.read_ahead, functools.partial(_whole, order))
+
+
+def _whole(order: Order) -> Whole:
+    found = opened(order.path, order.profile)
+    return Whole.of(Upload(found.rows, settings(order, len(found.rows))))
 
 
 def plan(order: Order, lab: Lab) -> Plan:
@@ -140,9 +115,9 @@ def plan(order: Order, lab: Lab) -> Plan:
         names = [*gate.read_by(order.by), *order.moderators]
         skipped = tuple(NotRun(what=name, why=why) for name in names)
         return Plan(found, None, "" if found.structure.errors else why, {}, skipped, 0, ())
-    upload = Upload(found.rows, settings(order, len(found.rows)))
-    lacking = gate.lacking(order.by, upload, lab.resolved.start.digest)
+    whole = Whole.of(Upload(found.rows, settings(order, len(found.rows))))
     used = {spec: detector(spec) for spec in gate.read_by(order.by)}
+    lacking = gate.lacking(order.by, whole.upload, lab.resolved.start.digest)
     # A reading says something by itself only where it needs neither the domain nor the model.
     kept = {
         spec: one for spec, one in used.items()
@@ -150,7 +125,7 @@ def plan(order: Order, lab: Lab) -> Plan:
     }  # fmt: skip
     skipped = tuple(NotRun(what=spec, why=lacking) for spec in used if spec not in kept)
     questions = sum(one.questions() for one in kept.values())
-    return Plan(found, upload, lacking, kept, skipped, questions, order.moderators)
+    return Plan(found, whole, lacking, kept, skipped, questions, order.moderators)
 
 
 def moderate(
@@ -159,7 +134,7 @@ def moderate(
     lab: Lab,
     show: Show = lambda n, of: None,
     purse: Purse | None = None,
-    settings: LabSettings | None = None,
+    ahead: Ahead[Whole] | None = None,
 ) -> ModerationReport:
     """Read and decide.
 
@@ -169,8 +144,7 @@ def moderate(
         lab: Where it is read and kept.
         show: Told how much of how much is done.
         purse: What moderators may spend; None for as much as they need.
-        settings: The lab's, with which workers open labs of their own for a large upload; None: all
-            is read in this process.
+        ahead: Workers that read too.
 
     Raises:
         UserError: a moderator cannot be asked for a reason that is the user's to mend.
@@ -181,23 +155,25 @@ def moderate(
     tick = _ticking(show, total)
     read: dict[str, report.Read] = {}
     moderated: dict[str, report.Moderated] = {}
-    if planned.upload is not None:
-        whole, parts = Whole.of(planned.upload), planned.detectors
-        for spec in readings.in_turn(parts, _free(parts, gate), whole, provider, lab, settings):
+    own: dict[str, float | None] = {}
+    if planned.whole is not None:
+        whole, parts = planned.whole, planned.detectors
+        own = gate.own(order.by, whole.upload)
+        for spec in ahead.turns([*parts]) if ahead else parts:
             read[spec] = readings.read(spec, parts[spec], whole, provider, lab, found.lines, purse)
             tick()
         read = {spec: read[spec] for spec in parts}
         for spec in planned.sent:
             moderated[spec] = readings.moderated(
-                spec, moderator(spec), planned.upload, provider, lab, found.lines, tick, purse
+                spec, moderator(spec), whole.upload, provider, lab, found.lines, tick, purse
             )
     evidence = Evidence(
         structure=found.structure,
         lacking=planned.lacking,
         readings=read,
-        features=_features(gate, order, planned, read),
+        features=_features(gate, planned, order, read, own),
         by=order.by,
-        gate=None if planned.upload is None else gate.only(order.by),
+        gate=None if planned.whole is None else gate.only(order.by),
         moderators=moderated,
     )
     return _report(order, planned, evidence, gate, lab)
@@ -218,7 +194,7 @@ def _free(parts: Mapping[str, Detector], gate: gates.Gate) -> list[str]:
 
 def estimate(planned: Plan) -> list[str]:
     """What it will take, in lines; nothing where the structure decides."""
-    if planned.upload is None:
+    if planned.whole is None:
         return []
     rows = len(planned.opened.rows)
     line = f"detectors: {len(planned.detectors)}, rows: {rows:,}"
@@ -246,7 +222,7 @@ def bills(planned: Plan) -> list[str]:
 
 def _leaving(planned: Plan) -> dict[str, object]:
     """Moderators, and detectors made of one, that give texts to a server."""
-    if planned.upload is None:
+    if planned.whole is None:
         return {}
     reading: list[tuple[str, object]] = [(spec, moderator(spec)) for spec in planned.sent]
     reading += [(spec, one) for spec, part in planned.detectors.items() for one in part.uses()]
@@ -264,10 +240,10 @@ def settings(order: Order, rows: int) -> Settings:
 def _report(
     order: Order, planned: Plan, evidence: Evidence, gate: gates.Gate, lab: Lab
 ) -> ModerationReport:
-    upload, start = planned.upload, lab.resolved.start
+    start = lab.resolved.start
     told = None
-    if upload is not None:
-        s = upload.settings
+    if planned.whole is not None:
+        s = planned.whole.upload.settings
         told = report.Settings(
             epochs=s.epochs, batch_size=s.batch_size, learning_rate=s.learning_rate
         )
@@ -294,7 +270,11 @@ def _report(
 
 
 def _features(
-    gate: gates.Gate, order: Order, planned: Plan, read: Mapping[str, report.Read]
+    gate: gates.Gate,
+    planned: Plan,
+    order: Order,
+    read: Mapping[str, report.Read],
+    own: Mapping[str, float | None],
 ) -> dict[str, report.Feature]:
     """Readings on the gate's scales; those that could not be had are left out."""
     told: dict[str, tuple[str, float | None]] = {}
@@ -302,9 +282,7 @@ def _features(
         reading = Reading(one.score, one.evidence)
         found = {} if one.fault else features(spec, planned.detectors[spec].also, reading)
         told |= {name: (spec, value) for name, value in found.items()}
-    if planned.upload is not None:
-        own = gate.own(order.by, planned.upload)
-        told |= {name: (name, value) for name, value in own.items()}
+    told |= {name: (name, value) for name, value in own.items()}
     return {
         name: report.Feature(
             detector=spec,
@@ -328,39 +306,6 @@ def _alone(gate: gates.Gate, name: str, rate: float) -> float | None:
         return None
 
 
-def _structure(checks: Checks, profile: Profile) -> report.Structure:
-    return report.Structure(
-        profile=profile,
-        counts=dict(sorted(checks.counts.items())),
-        errors=checks.levels["error"],
-        warnings=checks.levels["warning"],
-        notes=checks.levels["note"],
-        places=tuple(map(_place, checks.findings)),
-    )
-
-
-def _place(one: Finding) -> Place:
-    return Place(
-        line=one.line, column=one.column, rule=one.rule, level=one.level, message=one.message,
-        turn=one.turn,
-    )  # fmt: skip
-
-
-def _unread(checks: Checks, without_reply: int) -> tuple[NotRun, ...]:
-    """What of the file no detector sees."""
-    found = []
-    if n := checks.formats["preference"]:
-        found.append(NotRun(what=f"the replies that {n} lines do not prefer",
-                            why="detectors read the preferred side"))  # fmt: skip
-    if without_reply:
-        found.append(NotRun(what=f"{without_reply} lines without a reply",
-                            why="detectors read requests with replies"))  # fmt: skip
-    if n := checks.counts["image"]:
-        found.append(NotRun(what=f"attachments in {n} messages",
-                            why="images, sound and files are not read"))  # fmt: skip
-    return tuple(found)
-
-
 def _shown(opened: Opened, evidence: Evidence) -> tuple[report.ShownRow, ...]:
     """Texts of the rows that something points at, strongest first."""
     row_at = {line: row for row, line in enumerate(opened.lines.of)}
@@ -373,26 +318,3 @@ def _shown(opened: Opened, evidence: Evidence) -> tuple[report.ShownRow, ...]:
         report.ShownRow(line=line, messages=opened.rows[row_at[line]].messages)
         for line in lines[:MOST_SHOWN]
     )
-
-
-class _Hashed:
-    """A file that is hashed as it is read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.hash = hashlib.sha256()
-        self.size = 0
-
-    def readline(self, limit: int, /) -> bytes:
-        """At most so many bytes of the next line."""
-        return self._took(self.file.readline(limit))
-
-    def drain(self) -> None:
-        """Hash what nobody read."""
-        while self._took(self.file.read(_CHUNK)):
-            pass
-
-    def _took(self, data: bytes) -> bytes:
-        self.hash.update(data)
-        self.size += len(data)
-        return data

@@ -6,20 +6,18 @@ never taken for a low score, and is tried again by the next run.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from attacks.base import Chat, Upload, UserError
-from benchmarks.engines import local
 from benchmarks.engines.local import where
 from benchmarks.gates.reading import SEED as SEED  # as gates are fitted with
 from benchmarks.keys import code, component_digest, digest, environment
-from benchmarks.lab import Lab, LabSettings
-from benchmarks.readings import Whole, is_kept, kept
+from benchmarks.lab import Lab
+from benchmarks.readings import Whole, kept
 from benchmarks.trial import owned, provider_of
 from defenses.base import Provider
 from defenses.detectors.base import Detector, detector
@@ -34,8 +32,6 @@ FLAGGED_AT = 0.5
 """Score from which a row counts as flagged.  # ours: even odds, as `moderate` has it"""
 CHUNK = 256
 """Rows a moderator is given at a time.  # ours: what is lost by an interruption at most"""
-MANY = 5000
-"""Rows from which on workers help.  # ours: they take about a second to start, as these to read"""
 _INFRASTRUCTURE = 4
 
 Tick = Callable[[], None]
@@ -53,42 +49,7 @@ class Lines(NamedTuple):
         return self.of[row] if 0 <= row < len(self.of) else None
 
 
-def in_turn(
-    detectors: Mapping[str, Detector],
-    free: Sequence[str],
-    whole: Whole,
-    provider: Provider,
-    lab: Lab,
-    settings: LabSettings | None,
-) -> Iterator[str]:
-    """Detectors to be read with, by spec; of a large upload, workers read ahead with free ones.
-
-    Args:
-        detectors: Each is given once.
-        free: Those that need no model: one loaded in every worker takes the memory of several.
-        whole: What is read.
-        provider: Whose upload it is.
-        lab: Where it is read.
-        settings: What workers open their labs with; None: there are none.
-    """
-    ahead = [
-        spec for spec in free
-        if settings is not None and len(whole.upload.rows) >= MANY
-        and not is_kept(detectors[spec], whole, provider, lab)
-    ]  # fmt: skip
-    if settings is not None and len(ahead) > 1:
-        # Rows stay as long as there is a command: looking whether they can go takes its time.
-        gc.freeze()
-        try:
-            yield from local.beside(ahead, settings, _ahead, whole)
-        finally:
-            gc.unfreeze()
-        yield from (spec for spec in detectors if spec not in ahead)
-    else:
-        yield from detectors
-
-
-def _ahead(spec: str, whole: Whole, lab: Lab) -> None:
+def read_ahead(spec: str, whole: Whole, lab: Lab) -> None:
     """Have a detector's reading in the store; what a worker does."""
     read(spec, detector(spec), whole, provider_of(lab, SEED), lab, Lines(()))
 

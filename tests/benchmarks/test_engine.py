@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +16,7 @@ import pytest
 
 from attacks.base import UserError
 from benchmarks.engines import local
-from benchmarks.engines.local import WORKER_ENVIRONMENT, WorkerDied, WorkFailed, beside, each
-from benchmarks.lab import Lab, LabSettings
+from benchmarks.engines.local import WORKER_ENVIRONMENT, WorkerDied, WorkFailed, each
 
 
 class Odd(Exception):
@@ -138,50 +136,3 @@ def _until(holds: object, seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def _said(item: str, given: Path, lab: Lab) -> None:
-    if item == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if item == "odd":
-        raise Odd("a", "b")
-    (given / item).write_text(str(os.getpid()))
-
-
-def test_items_are_done_ahead_and_each_is_taken_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "workers", lambda asked, chains: 2)
-    settings = LabSettings("organism", (), tmp_path / "store", None, False)
-    items = ["odd", "first", "b", "c", "d", "last"]
-    taken = []
-    for item in beside(items, settings, _said, tmp_path):
-        taken.append(item)
-        for _ in range(1200):  # until a worker has started; a minute is the most
-            if (tmp_path / "first").exists():
-                break
-            time.sleep(0.05)
-    assert taken[0] == "last"
-    assert sorted(taken) == sorted(items)
-    assert (tmp_path / "first").exists(), "what fails is no end of the others"
-    assert not (tmp_path / "last").exists(), "it is taken here"
-    assert sorted(beside(["killed", "b"], settings, _said, tmp_path)) == ["b", "killed"]
-
-
-def test_a_worker_that_dies_is_nobodys_concern(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even a thread's, whose failure would be printed."""
-    monkeypatch.setattr(local, "workers", lambda asked, chains: 2)
-    failed: list[str] = []
-    monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(str(told.exc_value)))
-    settings = LabSettings("organism", (), tmp_path / "store", None, False)
-    items = ["first", "killed", "b", "c", "d", "e"]
-    taken = []
-    for item in beside(items, settings, _said, tmp_path):
-        taken.append(item)
-        if item == "e":
-            _until((tmp_path / "first").exists, 60)
-            time.sleep(0.5)
-    assert sorted(taken) == sorted(items)
-    assert not failed

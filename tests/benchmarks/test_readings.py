@@ -16,7 +16,7 @@ from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of
 from defenses.base import Provider
 from defenses.detectors.base import Detector, Reading, detector
-from provider.gates import moderating
+from provider.gates import moderating, opening
 from provider.gates import readings as gate
 from tests.benchmarks.gates.past import past_uploads
 
@@ -51,7 +51,7 @@ NAME = "OMP_NUM_THREADS"
 def test_what_one_has_read_the_other_need_not(tmp_path: Path, lab: Lab, first: str) -> None:
     where = Where(str(past_uploads(tmp_path / "past")))
     entry = opened(where)["0.jsonl"]
-    file = moderating.opened(tmp_path / "past" / "0.jsonl")
+    file = opening.opened(tmp_path / "past" / "0.jsonl")
     order = moderating.Order(tmp_path, learning_rate=entry.upload.settings.learning_rate)
     upload = Upload(file.rows, moderating.settings(order, len(file.rows)))
     assert upload == entry.upload, "one and the same file, under the same settings"

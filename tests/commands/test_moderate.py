@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,11 +14,13 @@ import click.testing
 import pytest
 
 from attacks.base import Message, Row, Settings, Upload
+from benchmarks.engines import ahead
 from benchmarks.lab import LabSettings, open_lab
+from benchmarks.readings import is_kept
 from benchmarks.trial import provider_of
 from cli import main
 from defenses.screen import Screen
-from provider.gates import moderating, verdicts
+from provider.gates import moderating, opening, readings, verdicts
 from provider.gates.report import Notice
 from targets.hosted import retries
 from targets.organism.world import World
@@ -57,9 +61,7 @@ def test_each_answer_and_its_exit_code(gate_file: Path, make_file: Make, answer:
 
 def test_the_answer_is_the_defenses(gate_file: Path, make_file: Make, tmp_path: Path) -> None:
     path = make_file(SIZES["hold"])
-    upload = Upload(
-        moderating.opened(path).rows, Settings(epochs=1, batch_size=1, learning_rate=1.0)
-    )
+    upload = Upload(opening.opened(path).rows, Settings(epochs=1, batch_size=1, learning_rate=1.0))
     settings = LabSettings("organism", (), tmp_path / "store", None, False)
     provider = provider_of(open_lab(settings, may_make=True), 0)
     wanted = Screen(gate=gate_file).report(upload, provider).verdict
@@ -198,6 +200,35 @@ def test_a_second_run_reads_nothing(gate_file: Path, make_file: Make, tmp_path: 
     assert [p.stat().st_mtime_ns for p in kept] == before
     report = verdicts.read_report(first.stdout)
     assert report.evidence.moderators["words"].rows == 20
+
+
+def test_with_workers_nothing_else_is_said(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = world.benign(60, 0)
+    rows = [Row((Message("user", one.prompt), Message("assistant", one.reply))) for one in pairs]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    told = []
+    for large in (10**9, 1):
+        monkeypatch.setattr(moderating, "LARGE", large)
+        monkeypatch.setattr(ahead, "workers", lambda asked, chains: 2)
+        settings = LabSettings("organism", (), tmp_path / str(large), None, False)
+        order = moderating.Order(path, by="tests")
+        lab = open_lab(settings, may_make=True)
+        with moderating.workers(order, settings) or nullcontext() as workers:
+            assert (workers is None) == (large > 1)
+            planned = moderating.plan(order, lab)
+            # Until a worker has read the first of them.
+            for _ in range(1200 if workers else 0):
+                if is_kept(
+                    planned.detectors["duplicates"], planned.whole,
+                    provider_of(lab, readings.SEED), lab,
+                ):  # fmt: skip
+                    break
+                time.sleep(0.05)
+            told.append(moderating.moderate(order, planned, lab, ahead=workers))
+    assert told[0] == told[1]
+    assert lab.reused["reading"] >= 1, "a worker has read some"
 
 
 def test_texts_are_shown_to_the_provider_who_asks(

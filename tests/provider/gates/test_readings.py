@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -11,15 +10,13 @@ from typing import ClassVar, Literal
 import pytest
 
 from attacks.base import Chat, Upload, UserError, component
-from benchmarks.engines import local
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of
 from defenses.base import Need, Provider
-from defenses.detectors.base import Detector, Finding, Reading, detector
+from defenses.detectors.base import Detector, Finding, Reading
 from eval.moderators.base import Moderator, Owner, Scored
 from provider.gates import readings
 from provider.gates.readings import Whole
-from provider.gates.report import Read
 from targets.hosted.ledger import Stopped
 
 
@@ -154,32 +151,3 @@ def test_a_users_mistake_is_told_at_once(lab: Lab, make_upload: Callable[..., Up
             "odd", Odd(how="mistake"), make_upload(6), provider_of(lab, readings.SEED), lab, LINES,
             lambda: None,
         )  # fmt: skip
-
-
-def test_workers_read_ahead_what_would_be_read_here(
-    tmp_path: Path, make_upload: Callable[..., Upload], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readings, "MANY", 6)
-    monkeypatch.setattr(local, "workers", lambda asked, chains: 2)
-    whole = Whole.of(make_upload(6))
-    specs = ("persona", "openings", "duplicates", "entropy", "size")
-    parts = {spec: detector(spec) for spec in specs}
-    found: list[dict[str, Read]] = []
-    for workers in (False, True):
-        settings = LabSettings("organism", (), tmp_path / str(workers), None, False)
-        lab = open_lab(settings, may_make=True)
-        provider = provider_of(lab, readings.SEED)
-        turns = readings.in_turn(
-            parts, specs[:4], whole, provider, lab, settings if workers else None
-        )
-        found.append({})
-        for spec in turns:
-            for _ in range(1200 if workers else 0):  # until one has started; a minute is the most
-                if readings.is_kept(parts["persona"], whole, provider, lab):
-                    break
-                time.sleep(0.05)
-            found[-1][spec] = readings.read(spec, parts[spec], whole, provider, lab, LINES)
-    assert found[0] == found[1]
-    assert lab.reused["reading"] >= 1, "a worker has read some"
-    again = readings.in_turn(parts, specs[:4], whole, provider, lab, settings)
-    assert list(again) == list(specs), "what is kept is not read ahead"

@@ -1,0 +1,87 @@
+"""Workers for real, that do things ahead of whoever started them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.engines import ahead
+from benchmarks.engines.ahead import Ahead
+from benchmarks.lab import Lab, LabSettings
+
+
+class Odd(Exception):
+    """Cannot be sent from one process to another."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one)
+
+
+@pytest.fixture(autouse=True)
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "workers", lambda asked, chains: 2)
+
+
+def _said(item: str, given: Path, lab: Lab) -> None:
+    if item == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == "odd":
+        raise Odd("a", "b")
+    (given / item).write_text(str(os.getpid()))
+
+
+def _begun(items: list[str], folder: Path) -> Ahead[Path]:
+    settings = LabSettings("organism", (), folder / "store", None, False)
+    return Ahead(items, settings, _said, functools.partial(Path, folder))
+
+
+def _until(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_items_are_done_ahead_and_each_is_taken_once(tmp_path: Path) -> None:
+    items = ["odd", "first", "b", "c", "d", "last"]
+    taken = []
+    with _begun(items, tmp_path) as workers:
+        for item in workers.turns(["own", *items]):
+            taken.append(item)
+            _until(tmp_path / "first") if item == "last" else None
+    assert taken[:2] == ["own", "last"]
+    assert sorted(taken) == sorted(["own", *items])
+    assert not (tmp_path / "last").exists(), "it is taken here"
+
+
+def test_what_is_not_asked_for_is_not_waited_for(tmp_path: Path) -> None:
+    with _begun(["a", "b", "c"], tmp_path) as workers:
+        assert list(workers.turns(["b"])) == ["b"]
+    assert workers._context.made
+    for process in workers._context.made:
+        process.join(20)
+        assert not process.is_alive()
+
+
+def test_a_worker_that_dies_is_nobodys_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a thread's, whose failure would be printed."""
+    failed: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(str(told.exc_value)))
+    items = ["first", "killed", "b", "c", "d", "e"]
+    taken = []
+    with _begun(items, tmp_path) as workers:
+        for item in workers.turns(items):
+            taken.append(item)
+            if item == "e":
+                _until(tmp_path / "first")
+                time.sleep(0.5)
+    assert sorted(taken) == sorted(items)
+    assert not failed
