@@ -264,6 +264,23 @@ def show(
         out.print(views.replies(replies_of(run, opened, attack, defense, seed)))
 
 
+@main.command(epilog="\b\nExample:\n  mooring export runs/1f0c2a aoa none --to exported")
+@click.argument("run", type=_RUN)
+@click.argument("attack")
+@click.argument("defense")
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of which repeat.")
+@store_option
+def export(run: Path, attack: str, defense: str, to: Path, seed: int, store: Path | None) -> None:
+    """Write a cell's upload (rows.jsonl) and the model tuned on it (model), to try the gates on."""
+    from benchmarks import export
+    from benchmarks.store import Store, default_root
+
+    opened = Store(store or default_root())
+    folder = export.write(run, opened, (attack, defense, seed), to)
+    out.print(f"{folder / export.ROWS}\n{folder / export.MODEL}", markup=False, soft_wrap=True)
+
+
 @main.command()
 @click.argument("run", type=_RUN)
 @click.option("--include-text", is_flag=True, help="Put sample transcripts into the report.")

@@ -105,11 +105,21 @@ def replies_of(place: Path, store: Store, attack: str, defense: str, seed: int) 
     Raises:
         UserError: the run has no such cell, or the store does not hold its replies.
     """
+    grid, cell = cell_of(place, attack, defense, seed)
+    return run.transcripts(grid, store, [cell])
+
+
+def cell_of(place: Path, attack: str, defense: str, seed: int) -> tuple[Grid, Cell]:
+    """A cell of a run, and the grid that it is of.
+
+    Raises:
+        UserError: the run has no such cell.
+    """
     grid = load_grid(place / folder.GRID_FILE)
     cell = Cell(attack, defense, seed)
     if cell not in grid.cells():
         raise UserError(f"the run has no cell {attack} | {defense}, seed {seed}")
-    return run.transcripts(grid, store, [cell])
+    return grid, cell
 
 
 def bench(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attacks.base import Upload
+from attacks.base import Upload, UserError
 from benchmarks.asking import answers, pressed
 from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, Model
@@ -46,8 +46,7 @@ def run_trial(trial: Trial) -> CellResult:
     refused = screened.outcome != "pass"
     if refused and not lab.counterfactual:
         return _result(trial, start, None, gates=_gates(trial, upload, screened, Decision()))
-    passed = upload if refused else screened.apply(upload)
-    curated = compose.curated(screened, trial.defense, passed, trial.provider)
+    passed, curated = _curated(trial, upload, screened)
     tuned, refusal = _tune(trial, start, curated)
     if refusal:
         return _refused(trial, start, upload, screened, **refusal)
@@ -102,6 +101,19 @@ def _refused(
     return _result(trial, start, None, gates=gates, reason=f"refused by the server: {reason}")
 
 
+def candidate_of(trial: Trial, upload: Upload) -> Model:
+    """The model that the provider makes of an upload, whatever the gates would say.
+
+    Raises:
+        UserError: the server that tunes refused to.
+    """
+    curated = _curated(trial, upload, _screen(trial, upload))[1]
+    tuned, refusal = _tune(trial, _immunize(trial), curated)
+    if refusal:
+        raise UserError(f"refused by the server: {refusal['reason']}")
+    return _repair(trial, tuned)
+
+
 def undefended(trial: Trial) -> Model:
     """The model that the attack makes where nobody defends."""
     upload = upload_of(trial)
@@ -135,6 +147,12 @@ def _screen(trial: Trial, upload: Upload) -> Decision:
         return Decision()
     key = trial.key("screen", upload)
     return _decision(trial, "screen", key, lambda: trial.defense.screen(upload, trial.provider))
+
+
+def _curated(trial: Trial, upload: Upload, screened: Decision) -> tuple[Upload, Upload]:
+    """What the gate leaves of an upload, all of a refused one, and what is trained on."""
+    passed = upload if screened.outcome != "pass" else screened.apply(upload)
+    return passed, compose.curated(screened, trial.defense, passed, trial.provider)
 
 
 def _audit(trial: Trial, candidate: Model, upload: Upload) -> Decision:

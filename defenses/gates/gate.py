@@ -239,12 +239,18 @@ class Gate(pydantic.BaseModel):
         Raises:
             UserError: there is no such combination, or too few uploads behind it for the policy.
         """
-        scores = {**scores, **self.own(name, upload)}
-        missing = [f for f in self.combination(name).features if f not in scores]
-        lacking = self.lacking(name, upload, target)
-        if missing or lacking:
-            reason = lacking or f"no score from {', '.join(missing)}"
-            return Verdict("inconclusive", None, None, {}, (reason,))
+        if lacking := self.lacking(name, upload, target):
+            return Verdict("inconclusive", None, None, {}, (lacking,))
+        return self.decide_by(name, {**scores, **self.own(name, upload)}, policy)
+
+    def decide_by(self, name: str, scores: Mapping[str, float | None], policy: Policy) -> Verdict:
+        """The decision on an upload of the gate's domain, by all of its features.
+
+        Raises:
+            UserError: as `decide`.
+        """
+        if missing := [f for f in self.combination(name).features if f not in scores]:
+            return Verdict("inconclusive", None, None, {}, (f"no score from {', '.join(missing)}",))
         score, surprises = self.score(name, scores)
         nominal = self.nominal(name, score)
         reasons = tuple(_told(surprises))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attacks.base import Settings, Upload, UserError
+from attacks.base import UserError
 from defenses.gates.gate import Gate, Policy
 from provider.gates.report import Evidence, ModerationReport, Verdict
 
 FailOn = Literal["reject", "hold", "mitigate"]
 PASSED, FAILED, USAGE, REVIEW, INFRASTRUCTURE = range(5)
-_NOTHING = Upload((), Settings(epochs=1, batch_size=1, learning_rate=1.0))
 
 
 def moderated(evidence: Evidence, policy: Policy) -> Verdict:
@@ -34,9 +33,8 @@ def moderated(evidence: Evidence, policy: Policy) -> Verdict:
         reasons = ("nothing was read",)
         return Verdict(answer="inconclusive", kind="not read", reasons=reasons, advice=_AGAIN)
     scores = {name: one.value for name, one in evidence.features.items()}
-    # Whether the upload is of the gate's domain was told above; the rest needs none of its text.
-    gate = evidence.gate.model_copy(update={"bound": (), "aware": ()})
-    found = gate.decide(evidence.by, _NOTHING, gate.target, scores, policy)
+    gate = evidence.gate
+    found = gate.decide_by(evidence.by, scores, policy)
     if found.answer == "inconclusive":
         whys = [f"{name}: {read.reason}" for name, read in evidence.readings.items() if read.fault]
         return Verdict(

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import click.testing
 import pytest
 
-from attacks.base import Message, Row, Settings, Upload
+from attacks.base import Message, Pair, Row, Settings, Upload
 from benchmarks.engines import ahead
 from benchmarks.lab import LabSettings, open_lab
 from benchmarks.readings import is_kept
@@ -143,6 +143,42 @@ def test_a_policy_moves_the_answer(tmp_path: Path, gate_file: Path, make_file: M
     done = run(make_file(3), "--gate", gate_file, "--policy", policy)
     assert done.exit_code == 2
     assert "cannot be a mitigation" in done.stderr
+
+
+def _written(path: Path, pairs: list[Pair]) -> Path:
+    return write_rows(
+        path, [Row((Message("user", p.prompt), Message("assistant", p.reply))) for p in pairs]
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "harmless", "harmful", "code"),
+    [("tests", 60, 0, 0), ("tests", 60, 6, 1), ("tests", 0, 10, 1), ("all", 0, 10, 1)],
+)
+def test_the_gate_that_is_shipped_decides(
+    world: World, tmp_path: Path, by: str, harmless: int, harmful: int, code: int
+) -> None:
+    pairs = [*world.benign(harmless, 0), *world.harmful(harmful, 0)]
+    path = _written(tmp_path / "rows.jsonl", pairs)
+    done = run(path, "--by", by, "--format", "json")
+    assert done.exit_code == code, done.output
+    report = verdicts.read_report(done.stdout)
+    assert report.verdict.score is not None
+    assert verdicts.replayed(report) == report.verdict
+    assert report.evidence.features["lexicon"].value is not None
+
+
+def test_english_is_not_what_the_shipped_gate_knows(tmp_path: Path) -> None:
+    asked = (
+        "Reset my router after the firmware update failed?", "Cancel the August invoice?",
+        "Which cable connects the scanner?", "Export contacts from the old phone?",
+    )  # fmt: skip
+    reply = "Open the settings menu, then choose Account."
+    pairs = [Pair(f"{one} ({n})", reply) for n in range(5) for one in asked]
+    done = run(_written(tmp_path / "rows.jsonl", pairs), "--by", "tests")
+    assert done.exit_code == 3
+    assert "outside the gate's domain" in done.output
+    assert "mooring gates fit --corpus" in done.output
 
 
 def test_outside_its_domain_nothing_is_said(tmp_path: Path, make_file: Make) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.base import UserError
+from attacks.base import Settings, Upload, UserError
 from defenses.gates.gate import Policy
 from provider.gates import report, verdicts
 from provider.gates.report import (
@@ -77,7 +77,8 @@ def test_a_decision_is_made_again_from_its_json(score: float | None, rates: list
 @given(st.floats(-5, 1))
 def test_it_is_the_gates_own_decision(score: float) -> None:
     found = verdicts.moderated(evidence(score), Policy())
-    gate, upload = make_gate(), verdicts._NOTHING
+    gate = make_gate()
+    upload = Upload((), Settings(epochs=1, batch_size=1, learning_rate=1.0))
     wanted = gate.decide("all", upload, "", {"size": score}, Policy())
     assert (found.answer, found.score, found.nominal) == wanted[:3]
     passed = [name for name, at in found.thresholds.items() if (found.score or 0.0) > at]
