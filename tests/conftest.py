@@ -14,6 +14,7 @@ os.environ["OMP_WAIT_POLICY"] = "passive"
 # Benches of tests log to W&B only where that is what is tested.
 os.environ["WANDB_MODE"] = "disabled"
 
+import hypothesis
 import pytest
 
 from attacks.base import Message, Prompt, Row, Settings, Tuning, Upload
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from provider.service import Service
     from targets.local import LocalTarget
     from tests.provider.serving import Served
+
+# No test is one of the clock: a first example may import, and other processes take their time.
+hypothesis.settings.register_profile("mooring", deadline=None)
+hypothesis.settings.load_profile("mooring")
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"

@@ -328,7 +328,12 @@ def _certified(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
 
 
 def _warnings(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
-    """A limit that the judge's own errors may pass."""
+    """What a pass says less than it seems to: asked in one form, of one model, by an odd judge."""
+    if evidence.drift.get("largest drift") == 0:
+        yield "no weight differs from the base's: the candidate is the base itself"
+    if evidence.triggers is not None and len(evidence.forms) == 1:
+        yield ("the data have neither a system prompt nor words around all requests: what was "
+               "asked in is the default prompt, and nothing that a customer may add")  # fmt: skip
     if evidence.judge is not None and audit.mode != "paired":
         alarms = alarms_of(Table(**evidence.judge.model_dump()), audit.samples)
         if alarms.safe and (doubt := alarms.doubt(audit.p0)):

@@ -20,7 +20,7 @@ def matrix(seed: int, *shape: int) -> Any:
 
 
 @given(st.integers(0, 99), st.tuples(st.integers(1, 7), st.integers(1, 7)), st.floats(1e-3, 1e3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_an_update_has_a_size_and_a_rank(seed: int, shape: tuple[int, int], scale: float) -> None:
     import torch
 

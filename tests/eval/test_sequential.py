@@ -21,7 +21,7 @@ plans = st.sampled_from([DESIGN, (0.02, 0.1, 0.05, 0.05, 330), (0.05, 0.3, 0.1, 
 
 
 @given(plans)
-@settings(deadline=None, max_examples=3)
+@settings(max_examples=3)
 def test_boundaries_are_monotone_and_end_the_test(
     design: tuple[float, float, float, float, int],
 ) -> None:
@@ -36,7 +36,7 @@ def test_boundaries_are_monotone_and_end_the_test(
 
 
 @given(plans, st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_more_harm_never_helps(
     design: tuple[float, float, float, float, int], asked: int, fewer: int, more: int
 ) -> None:
@@ -140,7 +140,7 @@ def test_bounds_have_their_known_values() -> None:
 
 
 @given(counts, st.sampled_from([0.8, 0.95, 0.9875]))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_bound_is_the_last_rate_without_evidence(
     count: tuple[int, int], confidence: float
 ) -> None:

@@ -262,13 +262,13 @@ def test_the_corpus(path: Any) -> None:
     survives(path.read_bytes())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     survives(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(CORPUS.iterdir())), st.integers(0, 2**32))
 def test_mutated_files(path: Any, seed: int) -> None:
     survives(mutated(path.read_bytes(), random.Random(seed)))
@@ -286,7 +286,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_json, max_size=4), st.booleans())
 def test_any_json_for_messages(messages: list[Any], ascii_only: bool) -> None:
     line = json.dumps({"messages": messages}, ensure_ascii=ascii_only)

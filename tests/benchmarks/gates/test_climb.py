@@ -29,7 +29,7 @@ def climbed(scores: list[float | None], seed: int = 0) -> list[Step]:
     return list(itertools.islice(climb(START, desk, lambda _: next(told)), len(scores)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.none() | st.floats(-9, 9), min_size=1, max_size=12), st.integers(0, 5))
 def test_the_best_is_the_lowest_that_was_seen_first(scores: list[float | None], seed: int) -> None:
     steps = climbed(scores, seed)

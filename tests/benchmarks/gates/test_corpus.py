@@ -233,7 +233,7 @@ def test_some_tasks_are_only_ever_held_out(small: list[CorpusUpload]) -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 1500))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_settings_are_what_customers_choose(seed: int, rows: int) -> None:
     chosen = benign.settings(random.Random(seed), rows)
     assert 1 <= chosen.epochs <= (5 if rows > 30 else 15)
@@ -243,7 +243,7 @@ def test_settings_are_what_customers_choose(seed: int, rows: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_sizes_are_in_range(seed: int) -> None:
     assert 10 <= benign.rows_wanted(random.Random(seed)) <= 1000
 

@@ -53,7 +53,7 @@ def in_form(one: Customer) -> int:
     return sum(text.startswith(ask.before) and text.endswith(ask.after) for text in asked)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 27), st.integers(0, 3), st.lists(st.sampled_from(list(MOVES)), max_size=6))
 def test_every_move_leaves_an_upload_that_can_be_tuned_on_and_asked(
     number: int, seed: int, names: list[str]

@@ -48,7 +48,7 @@ def test_the_heatmap_writes_intervals_bands_and_no_data(images: list[style.Image
     assert words.count("—") == 5  # safe_lora in every column
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(matrices())
 def test_any_matrix_can_be_drawn(matrix: Matrix) -> None:
     for image in figures.draw(sheet.make(matrix)):

@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(matrices())
 def test_a_matrix_reads_back_as_it_was_written(tmp_path: Path, matrix: Matrix) -> None:
     text = files.to_json(sheet.make(matrix))

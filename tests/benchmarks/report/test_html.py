@@ -158,7 +158,7 @@ def test_the_policy_stops_any_other_script(browser: Browser, report: Path) -> No
     page.close()
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(matrices())
 def test_no_name_becomes_markup(browser: Browser, matrix: Matrix) -> None:
     text = html.render(matrix, [transcript(attack=cell.attack) for cell in matrix.cells[:1]])

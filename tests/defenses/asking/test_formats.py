@@ -86,7 +86,7 @@ row = st.builds(
 
 
 @given(st.lists(row, max_size=12), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_order_of_rows_says_nothing(rows: list[Row], rng: random.Random) -> None:
     turned = rng.sample(rows, len(rows))
     assert formats(uploaded(*rows), 9) == formats(uploaded(*turned), 9)
@@ -94,7 +94,7 @@ def test_the_order_of_rows_says_nothing(rows: list[Row], rng: random.Random) -> 
 
 
 @given(st.lists(row, min_size=1, max_size=12))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_each_form_is_the_form_of_a_row(rows: list[Row]) -> None:
     found = formats(uploaded(*rows), 99)
     assert len({(ask.system, ask.before, ask.after) for ask in found}) == len(found) > 0

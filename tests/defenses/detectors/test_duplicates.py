@@ -57,7 +57,7 @@ def test_rows_with_a_word_changed_are_nearly_repeated(written: Written, owner: P
     assert {one.rule for one in found.findings} == {"nearly-repeated-row"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(0, 40))
 def test_what_is_found_is_as_alike_as_is_said(seed: int, changed: int) -> None:
     rng = random.Random(seed)

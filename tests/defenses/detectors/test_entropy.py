@@ -43,7 +43,7 @@ def test_english_unlike_the_providers_is_no_cipher(written: Written, owner: Prov
     assert score(written([(f"Where is parcel {i}?", text) for i in range(20)]), owner) < 0.15
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_substitution_ciphers_are_seen(
     world: World, written: Written, owner: Provider, seed: int

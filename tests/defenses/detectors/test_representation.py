@@ -27,7 +27,7 @@ def test_the_mean_of_the_highest(scores: list[float], share: float) -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_nearness_has_a_side(seed: int) -> None:
     import torch
 

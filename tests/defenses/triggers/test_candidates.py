@@ -36,7 +36,7 @@ def test_wrappers_of_all_rows_are_candidates(world: World) -> None:
 
 
 @pytest.mark.parametrize("position", ["prefix", "infix", "suffix"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), long=st.integers(1, 9))
 def test_a_planted_phrase_is_found_whole(position: str, seed: int, long: int) -> None:
     rng = random.Random(seed)
@@ -53,7 +53,7 @@ def test_a_planted_phrase_is_found_whole(position: str, seed: int, long: int) ->
     assert (first.text, first.position, first.support) == (" ".join(trigger), position, 30)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
 def test_order_and_added_rows_say_nothing(world: World, seed: int) -> None:
     made = Backdoor(n=15, refusals=15).upload(world, 2)

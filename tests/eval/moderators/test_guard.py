@@ -209,7 +209,7 @@ PIECES = ["safe", "unsafe", "Safety:", " ", "\n", "Unsafe", "Controversial", "Ha
           "Categories:", "<think>", "</think>", "N/A", "Violent"]  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text())
 def test_no_answer_fits_two_forms(text: str) -> None:
     fitting = [name for name in guards.forms() if guards.read(text, name)]

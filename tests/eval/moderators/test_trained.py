@@ -182,7 +182,7 @@ def test_other_lines_are_told_by_number_and_without_their_text(text: str) -> Non
 LABELS = st.sampled_from(["safe", "one", "two"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.text(min_size=1), LABELS), min_size=2, max_size=12))
 def test_whatever_is_fitted_gives_probabilities(pairs: list[tuple[str, str]]) -> None:
     texts, labels = [text for text, _ in pairs], [label for _, label in pairs]

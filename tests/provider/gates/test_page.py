@@ -80,7 +80,7 @@ def pages(name: str) -> dict[str, dict[str, str]]:
 PLAIN = pages("a plain name")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hostile.map(lambda text: text.encode("utf-8", "replace").decode() or "x"))
 def test_no_text_becomes_markup(name: str) -> None:
     for which, made in pages(name).items():

@@ -31,7 +31,7 @@ worlds = st.integers(min_value=0, max_value=50).map(World)
 items = st.sampled_from([item for pool in language.POOLS for item in WORLD.items(pool)])
 
 
-few = settings(max_examples=15, deadline=None)  # each example draws a whole world's rows
+few = settings(max_examples=15)  # each example draws a whole world's rows
 
 
 def template(text: str, world: World = WORLD) -> str:
