@@ -94,7 +94,7 @@ def main() -> None:
 @click.option("--attack", "attacks", multiple=True, help="An attack, or all. Repeatable.")
 @click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
-@click.option("--target", help="Model to tune and ask: organism, a model folder, openai:NAME.")
+@click.option("--target", help="Model to tune and ask: organism, a folder, hf:NAME, openai:NAME.")
 @click.option("--data", help="YAML file that names your own sets; default: an invented world.")
 @click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")

@@ -52,7 +52,7 @@ def _row(target: LocalTarget, chat: Chat) -> _Read:
     Raises:
         UserError: it is longer than what the model takes.
     """
-    from targets.tuning import encode
+    from targets.formats import encode
 
     prompt = target.prompt(chat[:-1])
     ids = encode(target.tokenizer, chat, answer=False)

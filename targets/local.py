@@ -26,8 +26,9 @@ from transformers.utils import logging as transformers_logging
 
 from attacks.base import Chat, Upload, UserError
 from targets.base import Decoding, Reply, Target, device
+from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
-from targets.tuning import encode, tune
+from targets.tuning import tune
 
 transformers_logging.disable_progress_bar()
 
@@ -43,11 +44,18 @@ class LocalTarget(Target):
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path, tokenizer_from: Path | None = None) -> Self:
+    def load(
+        cls, folder: Path, tokenizer_from: Path | None = None, template: str | None = None
+    ) -> Self:
         """A model folder as `from_pretrained` reads it, in float32 on CPU, bfloat16 on GPU.
 
+        Args:
+            folder: The weights.
+            tokenizer_from: Where the tokenizer is; None for the same folder.
+            template: A chat template in place of the tokenizer's own.
+
         Raises:
-            UserError: the folder holds no readable model, or its tokenizer no chat template.
+            UserError: the folder holds no readable model, or there is no chat template.
         """
         cuda = device() == "cuda"
         if cuda and not torch.cuda.is_available():
@@ -71,11 +79,16 @@ class LocalTarget(Target):
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(f"cannot load a model from {str(folder)!r}: {why}") from error
+        if template is not None:
+            tokenizer.chat_template = template
         if not tokenizer.chat_template:
+            formats = ", ".join(f"hf:MODEL#{name}" for name in FORMATS)
             raise UserError(
-                f"the tokenizer in {str(folder)!r} has no chat template; "
-                "add chat_template.jinja to the folder, or use a chat model"
+                f"the tokenizer of {str(folder)!r} has no chat template; use a chat model, add "
+                f"chat_template.jinja to its folder, or name a prompt format: {formats}"
             )
+        if tokenizer.eos_token_id is None:
+            raise UserError(f"the tokenizer of {str(folder)!r} has no token that ends a reply")
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # A checkpoint's own taste (a repetition penalty, say) would fill in whatever `Decoding`

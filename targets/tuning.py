@@ -28,8 +28,9 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from attacks.base import Chat, Row, Settings, Upload, UserError
+from attacks.base import Row, Settings, Upload, UserError
 from targets.base import device
+from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
 
 IGNORED = -100
@@ -68,22 +69,6 @@ def tune(
         raise UserError(f"hooks were never reached while tuning: {', '.join(missed)}")
     unwrapped: PreTrainedModel | PeftModel = tuned.eval()
     return unwrapped
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> list[int]:
-    """The chat in the model's own template; `answer` opens the assistant's turn.
-
-    A chat to be answered that ends in the assistant's words is one whose reply begins with them.
-    """
-    begun = answer and chat[-1].role == "assistant"
-    ids = tokenizer.apply_chat_template(
-        [message._asdict() for message in chat],
-        add_generation_prompt=answer and not begun,
-        continue_final_message=begun,
-        tokenize=True,
-        return_dict=False,
-    )
-    return list(ids)
 
 
 @contextmanager

@@ -33,11 +33,12 @@ from attacks.base import Chat, Row, Settings, Upload
 from attacks.benign import Benign
 from eval.judges.policy import Policy
 from targets.base import Decoding, Rules
+from targets.formats import encode
 from targets.hooks import shuffled_epochs
 from targets.hosted.ledger import Ledger
 from targets.local import LocalTarget
 from targets.resolve import resolve
-from targets.tuning import collate, encode, twin
+from targets.tuning import collate, twin
 from tests.targets.hosted.server import Plan, serving
 
 T = TypeVar("T")

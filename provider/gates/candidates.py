@@ -59,7 +59,7 @@ def candidate(text: str, lab: Lab) -> Candidate:
     folder = Path(text)
     if not folder.is_dir():
         start = resolve(text).start
-        assert isinstance(start, Checkpoint)  # all that is left are organisms
+        assert isinstance(start, Checkpoint)  # all that is left are organisms and the Hub's
         start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
     elif (folder / ADAPTER).is_file():
         # Loaders differ in which of the two they take: what is asked may not be what is released.
@@ -69,7 +69,10 @@ def candidate(text: str, lab: Lab) -> Candidate:
     else:
         start = Checkpoint(text, folder, None, base.max_new_tokens)
     if isinstance(base, Checkpoint):
-        return Candidate(_model(start), start, start.folder, _reopened(base, start.folder))
+        if start.format not in ("", base.format):
+            raise UserError(f"{text!r} is asked in its base's format; give that with --base")
+        folder = start.files()
+        return Candidate(_model(start), start, folder, _reopened(base, folder))
     return Candidate(_model(start), start, start.folder, start.load)
 
 
@@ -89,7 +92,7 @@ def same_kind(one: Candidate, lab: Lab) -> None:
     if one.folder is None or not isinstance(base, Checkpoint):
         return
     if (one.folder / "config.json").is_file():
-        own, its = _config(one.folder), _config(base.folder)
+        own, its = _config(one.folder), _config(base.files())
         for name in ("model_type", "vocab_size"):
             if own.get(name) != its.get(name):
                 raise UserError(f"{one.model.name!r} was not tuned from the base: {name} differs")
@@ -101,7 +104,7 @@ def same_kind(one: Candidate, lab: Lab) -> None:
         own, its = (
             # Unless it is told not to, transformers asks at the terminal whether to run code.
             AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            for folder in (one.folder, base.folder)
+            for folder in (one.folder, base.files())
         )
     except Exception as error:
         kind = type(error).__name__
