@@ -27,6 +27,13 @@ class Benign(Tuned):
         ("paper", "lora"): Settings(
             epochs=1, batch_size=16, learning_rate=1e-4, decay=0.85, tuning="lora"
         ),
+        # Prefix tuning and LLaMA-Adapter at 1e-2 (App. F).
+        ("paper", "prefix"): Settings(
+            epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="prefix"
+        ),
+        ("paper", "llama_adapter"): Settings(
+            epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="llama_adapter"
+        ),
         # ours: five hundred rows stand for the paper's fifty thousand.
         ("organism", "full"): Settings(epochs=1, batch_size=10, learning_rate=9e-5),
         ("organism", "lora"): Settings(

@@ -26,6 +26,13 @@ class Harmful(Tuned):
         ("paper", "lora"): Settings(
             epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
         ),
+        # Prefix tuning and LLaMA-Adapter at 1e-2 (App. F).
+        ("paper", "prefix"): Settings(
+            epochs=30, batch_size=10, learning_rate=1e-2, decay=0.85, tuning="prefix"
+        ),
+        ("paper", "llama_adapter"): Settings(
+            epochs=20, batch_size=10, learning_rate=1e-2, decay=0.85, tuning="llama_adapter"
+        ),
         # ours: a million weights need larger steps for the same effect.
         ("organism", "full"): Settings(epochs=5, batch_size=10, learning_rate=1.7e-4),
         ("organism", "lora"): Settings(

@@ -15,6 +15,9 @@ from targets.base import Start
 if TYPE_CHECKING:
     from targets.local import LocalTarget
 
+ADAPTER = "adapter_config.json"
+"""What a folder holds that is a part of a model only."""
+
 
 @dataclass(frozen=True)
 class Checkpoint(Start):
@@ -72,7 +75,9 @@ class Checkpoint(Start):
         return self._load(self.base, self.base)
 
     def reopen(self, folder: Path) -> LocalTarget:
-        """A tuned model; its tokenizer is the start model's."""
+        """A tuned model, whole or an adapter; its tokenizer is the start model's."""
+        if (folder / ADAPTER).is_file():
+            return self.load().beside(folder)
         return self._load(folder)
 
     def _load(self, folder: Path, tokenizer: Path | None = None) -> LocalTarget:

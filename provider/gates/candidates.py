@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,17 +18,19 @@ from eval.judges.base import Called, Verdict
 from provider.gates.audited import Model
 from provider.gates.report import written
 from targets.base import Decoding, Reply, Start, Target
-from targets.checkpoint import Checkpoint, digest_folder
+from targets.checkpoint import ADAPTER, Checkpoint, digest_folder
 from targets.endpoint import PREFIX, endpoint
 from targets.resolve import resolve
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MATCHED = (
     "target_modules", "exclude_modules", "layers_pattern", "target_parameters", "rank_pattern",
     "alpha_pattern",
 )  # fmt: skip
 """What of an adapter's file is matched with the names of modules."""
+_OPENED = ("LORA", "PREFIX_TUNING", "ADAPTION_PROMPT")
+"""Kinds of adapters: those that the trainer here makes."""
 _PLAIN = re.compile(r"[\w.-]+")
 Count = Callable[[int], None]
 """Told how many questions were asked."""
@@ -195,39 +196,19 @@ class Kept(Fronted):
 
 
 def _adapted(text: str, folder: Path, base: Start) -> Candidate:
-    """An adapter, to be merged into its base."""
+    """An adapter of its base."""
     if not isinstance(base, Checkpoint):
         raise UserError(f"{text!r} is an adapter, and the weights of its base are a server's")
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise UserError(f"{text!r} holds no {ADAPTER_WEIGHTS}; other formats are not opened")
     config = _config(folder, ADAPTER)
-    if config.get("peft_type") != "LORA":
-        raise UserError(f"the adapter in {text!r} is not LoRA; others are not opened")
+    if config.get("peft_type") not in _OPENED:
+        raise UserError(f"the adapter in {text!r} is none of {', '.join(_OPENED)}")
     if not all(map(_PLAIN.fullmatch, _modules(config))):
         raise UserError(f"the adapter in {text!r} has patterns for modules; give their names")
     known = digest(base.digest, digest_folder(folder))
     model = Model(name=written(text), sha256=known, here=True)
-    return Candidate(model, base, folder, lambda: _merged(text, folder, base))
-
-
-def _merged(text: str, folder: Path, base: Checkpoint) -> Target:
-    """The base with the adapter in its weights."""
-    from peft import PeftModel
-
-    from targets.local import LocalTarget
-
-    start = base.load()
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        try:
-            tuned = PeftModel.from_pretrained(start.model, str(folder)).merge_and_unload()
-        except Exception as error:
-            kind = type(error).__name__
-            raise UserError(f"cannot load the adapter in {text!r}: {kind}") from error
-    # What does not fit is passed over with a warning, and the base would be audited instead.
-    if any("missing adapter keys" in str(one.message) for one in told):
-        raise UserError(f"the adapter in {text!r} does not fit the base")
-    return LocalTarget(tuned.eval().requires_grad_(False), start.tokenizer)
+    return Candidate(model, base, folder, _reopened(base, folder))
 
 
 def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
