@@ -105,7 +105,7 @@ def main() -> None:
     "--config", type=click.Path(path_type=Path), help="A run.yaml, in place of the above."
 )
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="The run's folder.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core, or a GPU.")
 @click.option(
     "--wandb",
     type=click.Choice(["online", "offline", "disabled"]),

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 from attacks.base import UserError
 from targets import formats
-from targets.base import Start
+from targets.base import Start, device
 
 if TYPE_CHECKING:
     from targets.local import LocalTarget
 
 ADAPTER = "adapter_config.json"
 """What a folder holds that is a part of a model only."""
+
+SHARED = 256 * 2**20
+"""Bytes of weights up to which every core may have a copy on the GPU.  # ours: sixteen copies and
+their tunings fit into 24 GB"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ class Checkpoint(Start):
     def has(self) -> frozenset[str]:
         """Weights, and the base checkpoint where there is one."""
         return frozenset({"weights"} | ({"base"} if self.base else set()))
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is too large to be on a GPU once for each core."""
+        size = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        return device() == "cuda" and size > SHARED
 
     def contents(self) -> str:
         """What tells the model from every other, whatever format it is asked in."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from attacks.base import UserError
+from targets.base import device
 from targets.checkpoint import Checkpoint
 
 FILES = ("*.json", "*.jinja", "*.model", "*.safetensors", "*.txt")
@@ -36,6 +37,11 @@ class OnHub(Checkpoint):
 
     id: str = ""
     """Owner and name."""
+
+    @property
+    def alone(self) -> bool:
+        """On a GPU: how large it is, is not known before it is fetched."""
+        return device() == "cuda"
 
     def contents(self) -> str:
         """Hash of the commit, which tells every file of it."""

@@ -94,3 +94,20 @@ def test_a_part_of_a_model_is_not_taken_for_it(cached: Path) -> None:
 def test_what_the_hub_says_becomes_steps(kind: Any, said: str) -> None:
     response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
     assert said in hub.told(kind("why", response=response), "some/model")
+
+
+def test_what_fills_a_gpu_is_there_once(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.engines.local import workers
+    from targets import checkpoint
+
+    folder, named = resolve(f"hf:{cached}").start, resolve("hf:some/model").start
+    assert not folder.alone
+    assert not named.alone
+    for module in (checkpoint, hub):
+        monkeypatch.setattr(module, "device", lambda: "cuda")
+    assert named.alone
+    assert not folder.alone
+    monkeypatch.setattr(checkpoint, "SHARED", 1000)
+    assert folder.alone
+    assert workers(None, 9, alone=True) == 1
+    assert workers(3, 9, alone=True) == 3
