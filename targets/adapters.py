@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from peft import (
     AdaptionPromptConfig,
     LoraConfig,
@@ -26,6 +27,7 @@ from peft import (
     get_peft_model,
 )
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from attacks.base import Tuning, UserError
 
@@ -52,10 +54,29 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     # Not deepcopy: TRL replaces `forward` by a closure, and a copy of one would still compute
     # with the weights of the model it was copied from.
     # Made in its own dtype, since a later cast would round the rotary frequencies as well.
-    copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
+    if model.device.type == "cpu":
+        copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
+    else:
+        copied = blank(model)
     copied.load_state_dict(model.state_dict())
     copied.generation_config = copy.deepcopy(model.generation_config)
     return copied.to(model.device)
+
+
+def blank(model: PreTrainedModel) -> PreTrainedModel:
+    """A model of the same shape in the same place, whose weights are still to be filled in.
+
+    Billions of random numbers, drawn only to be replaced, take longer than a small training.
+    """
+    with no_init_weights(), torch.device(model.device):
+        made = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
+    made.tie_weights()
+    # Those that no file holds: a GPU's own rotary frequencies could differ in their last bits.
+    own = dict(model.named_buffers())
+    with torch.no_grad():
+        for name, value in made.named_buffers():
+            value.copy_(own[name])
+    return made
 
 
 def trainable(model: PreTrainedModel, tuning: Tuning) -> PreTrainedModel | PeftModel:

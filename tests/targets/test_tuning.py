@@ -305,3 +305,20 @@ def test_large_models_are_checkpointed_on_a_gpu_but_for_prefixes(
     assert found == {"full": True, "lora": True, "prefix": False}
     monkeypatch.setattr(tuning, "LARGE", 10**9)
     assert not tuning.checkpointed(tiny_target.model, asked["full"])
+
+
+def test_a_copy_without_random_numbers_is_the_same_model(tiny_target: Any) -> None:
+    import torch
+
+    from targets.adapters import blank, twin
+
+    drawn = torch.get_rng_state()
+    made = blank(tiny_target.model)
+    assert torch.get_rng_state().equal(drawn)
+    assert made.lm_head.weight is made.model.embed_tokens.weight
+    made.load_state_dict(tiny_target.model.state_dict())
+    other = twin(tiny_target.model)
+    ids = torch.tensor([[5, 6, 7]])
+    assert made.eval()(ids).logits.equal(other.eval()(ids).logits)
+    buffers = dict(other.named_buffers())
+    assert all(value.equal(buffers[name]) for name, value in made.named_buffers())
