@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,11 +63,13 @@ def model(text: str) -> Checkpoint:
     """
     inner = text.removeprefix(PREFIX)
     found = _FOLDER.fullmatch(inner)
-    folder = Path(found["folder"]).expanduser() if found else Path()
-    if found and (inner.startswith((".", "/", "~")) or folder.is_dir()):
-        if not folder.is_dir():
+    # Of os.path, which takes a name that cannot be one for a folder that is not there.
+    folder = os.path.expanduser(found["folder"]) if found else ""
+    there = os.path.isdir(folder)
+    if found and (inner.startswith((".", "/", "~")) or there):
+        if not there:
             raise UserError(f"target {text!r}: there is no such folder")
-        return Checkpoint(text, folder, format=found["format"] or "")
+        return Checkpoint(text, Path(folder), format=found["format"] or "")
     asked = _ASKED.fullmatch(inner)
     if asked is None:
         raise UserError(f"target {text!r} is no name of a model; write {GRAMMAR}")

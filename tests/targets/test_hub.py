@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import unittest.mock
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from huggingface_hub import constants, errors
+from hypothesis import strategies as st
 
 from attacks.base import Message, UserError
 from targets import hub
@@ -73,6 +76,17 @@ def test_a_folder_is_read_as_one(
     ):
         with pytest.raises(UserError, match=said):
             resolve(text)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.text(alphabet=st.sampled_from("ab/.~@#-_ é\0\n\ud800"), max_size=12))
+@hypothesis.example("~nobody/x")
+@hypothesis.example("a" * 5000)
+@hypothesis.example("/" + "a" * 5000)
+def test_whatever_is_written_is_a_model_or_one_line(text: str) -> None:
+    offline = unittest.mock.patch.object(constants, "HF_HUB_OFFLINE", True)
+    with offline, pytest.raises(UserError):
+        resolve(f"hf:{text}")
 
 
 def test_a_part_of_a_model_is_not_taken_for_it(cached: Path) -> None:
