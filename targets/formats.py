@@ -61,21 +61,33 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> l
     A chat to be answered that ends in the assistant's words is one whose reply begins with them.
     Where a template knows no system prompt, that stands before the request, as Gemma 3's template
     puts it. A model that can think before it replies is asked not to.
+
+    Raises:
+        UserError: the template does not take such a chat; no text of it is told.
     """
-    if chat[0].role == "system" and not _takes_system(tokenizer):
+    from jinja2 import TemplateError
+
+    asks = [message.role for message in chat[:2]] == ["system", "user"]
+    if asks and not _takes_system(tokenizer):
         system, asked, *rest = chat
         chat = (asked._replace(content=f"{system.content}\n\n{asked.content}"), *rest)
-    begun = answer and chat[-1].role == "assistant"
+    begun = answer and [message.role for message in chat[-1:]] == ["assistant"]
     own = tokenizer.chat_template in FORMATS.values()
-    made: Any = tokenizer.apply_chat_template(
-        [message._asdict() for message in chat],
-        chat_template=_template(tokenizer),
-        add_generation_prompt=answer and not begun,
-        continue_final_message=begun,
-        tokenize=not own,
-        return_dict=False,
-        enable_thinking=False,
-    )
+    try:
+        made: Any = tokenizer.apply_chat_template(
+            [message._asdict() for message in chat],
+            chat_template=_template(tokenizer),
+            add_generation_prompt=answer and not begun,
+            continue_final_message=begun,
+            tokenize=not own,
+            return_dict=False,
+            enable_thinking=False,
+        )
+    except (TemplateError, ValueError) as error:
+        turns, kind = ", ".join(message.role for message in chat), type(error).__name__
+        raise UserError(
+            f"the model's chat template does not take a chat of these turns: {turns} ({kind})"
+        ) from None
     if not own:
         return list(made)
     # As the official code has it: the beginning by its number, and the text as one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from targets import formats
 from targets.checkpoint import Checkpoint
 from targets.local import LocalTarget
 from tests.conftest import tiny_model
+from tests.targets.families import MISTRAL, llama
 
 WORDS = [
     "[INST]",
@@ -27,21 +27,6 @@ WORDS = [
     "Take",
     "it",
 ]
-
-
-def llama(texts: list[str]) -> Any:
-    """Llama-2's tokenizer class around pieces of these texts, without a template."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import LlamaTokenizer
-
-    bpe = Tokenizer(models.BPE(byte_fallback=True))
-    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
-    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
-    bpe.train_from_iterator(texts, trainer)
-    found = json.loads(bpe.to_str())["model"]
-    merges = [tuple(merge) for merge in found["merges"]]
-    return LlamaTokenizer(vocab=found["vocab"], merges=merges, add_bos_token=True)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +91,22 @@ def test_a_system_prompt_without_a_place_stands_before_the_request(
     tokenizer.chat_template = template
     told = tokenizer.decode(formats.encode(tokenizer, ASKED, answer=True))
     assert "[INST] Be brief\n\nMake a lamp" in told
+
+
+def test_a_chat_that_does_not_fit_is_told_without_its_text(tokenizer: Any) -> None:
+    tokenizer.chat_template = MISTRAL
+    twice = (Message("user", "Make"), Message("user", "a lamp"), Message("assistant", "Take it"))
+    with pytest.raises(UserError, match="these turns: user, user, assistant") as stopped:
+        formats.encode(tokenizer, twice, answer=False)
+    for none in ((), ASKED[:1], (ASKED[0], twice[2])):
+        with pytest.raises(UserError, match="these turns:"):
+            formats.encode(tokenizer, none, answer=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}{% endfor %}"
+    with pytest.raises(UserError, match="these turns: user, assistant") as mute:
+        formats.encode(tokenizer, twice[1:], answer=True)
+    for error in (stopped, mute):
+        assert "lamp" not in str(error.value)
+        assert error.value.__cause__ is None
 
 
 def test_a_prompt_is_the_same_tomorrow(tokenizer: Any) -> None:
