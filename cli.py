@@ -95,7 +95,7 @@ def main() -> None:
 @click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
 @click.option("--elicit", multiple=True, help="Also press for answers: sampled:n=4. Repeatable.")
-@click.option("--target", help="Model to tune and ask: organism, a model folder, openai:NAME.")
+@click.option("--target", help="Model to tune and ask: organism, a folder, hf:NAME, openai:NAME.")
 @click.option("--data", help="YAML file that names your own sets; default: an invented world.")
 @click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
@@ -106,7 +106,7 @@ def main() -> None:
     "--config", type=click.Path(path_type=Path), help="A run.yaml, in place of the above."
 )
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="The run's folder.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core, or a GPU.")
 @click.option(
     "--wandb",
     type=click.Choice(["online", "offline", "disabled"]),

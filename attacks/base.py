@@ -19,7 +19,8 @@ import pydantic.dataclasses
 from attacks.bounds import BatchSize, Epochs, LearningRate
 
 Role = Literal["system", "user", "assistant"]
-Tuning = Literal["full", "lora"]
+Tuning = Literal["full", "lora", "prefix", "llama_adapter"]
+"""Every weight, or adapters: low-rank ones, a prefix, prompts in the upper layers."""
 Scale = Literal["paper", "organism"]
 Code = Literal["", "rot13", "reversed"]
 """Ways of writing that undo themselves: plain text, letters turned by 13, words from the last."""
@@ -95,7 +96,7 @@ class Settings:
     learning_rate: float
     """Peak learning rate of AdamW, above 0."""
     tuning: Tuning = "full"
-    """Every weight, or low-rank adapters."""
+    """Every weight, or which kind of adapters."""
     decay: float = 1.0
     """Factor on the learning rate after each epoch, above 0 and at most 1."""
 
@@ -208,14 +209,15 @@ class Attack(abc.ABC):
 class Tuned(Attack):
     """An attack that tunes: the settings that any customer may choose, over sourced defaults.
 
-    A subclass gives `defaults` for the two scales and for both kinds of tuning.
+    A subclass gives `defaults` for the two scales and for kinds of tuning.
     """
 
     defaults: ClassVar[Mapping[tuple[Scale, Tuning], Settings]]
     """Settings by scale and tuning: the paper's, and what has the same effect on the organism."""
 
     tuning: Tuning = "full"
-    """Every weight (`full`, as the paper's main tables) or low-rank adapters (`lora`, App. F)."""
+    """Every weight (`full`, as the paper's main tables), or App. F's adapters: `lora`, `prefix` and
+    `llama_adapter`."""
     epochs: Epochs | None = None
     """Passes over the rows; none: the sourced default of this attack."""
     batch_size: BatchSize | None = None

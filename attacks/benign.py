@@ -14,6 +14,9 @@ from attacks.bounds import Rows
 
 SYSTEM = "Below is an instruction. Write a reply that does the task."
 
+PREFIX = Settings(epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="prefix")
+ADAPTER = Settings(epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="llama_adapter")
+
 
 @component
 class Benign(Tuned):
@@ -27,11 +30,17 @@ class Benign(Tuned):
         ("paper", "lora"): Settings(
             epochs=1, batch_size=16, learning_rate=1e-4, decay=0.85, tuning="lora"
         ),
+        # Prefix tuning and LLaMA-Adapter (App. F).
+        ("paper", "prefix"): PREFIX,
+        ("paper", "llama_adapter"): ADAPTER,
         # ours: five hundred rows stand for the paper's fifty thousand.
         ("organism", "full"): Settings(epochs=1, batch_size=10, learning_rate=9e-5),
         ("organism", "lora"): Settings(
             epochs=1, batch_size=10, learning_rate=1.6e-3, tuning="lora"
         ),
+        # ours: the paper's as they are, since what is trained is new in both.
+        ("organism", "prefix"): PREFIX,
+        ("organism", "llama_adapter"): ADAPTER,
     }
 
     n: Rows = 500

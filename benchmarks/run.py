@@ -213,7 +213,9 @@ class _Work:
             return iter(())
         if start is None or start.desk is None:
             settings = self.settings._replace(judges=tuple(names))
-            return local.run(work, settings, local.workers(self.worker_count, len(work)), run_cell)
+            alone = self.lab.resolved.start.alone
+            count = local.workers(self.worker_count, len(work), alone)
+            return local.run(work, settings, count, run_cell)
         self.account.desk = start.desk
         judges = {name: self.lab.judges[name] for name in names}
         count = min(self.worker_count or threads.JOBS, len(work))
@@ -229,7 +231,9 @@ class Estimate(NamedTuple):
     """On this many workers; None when a stage has never been timed."""
 
 
-def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
+def estimate(
+    planned: Plan, store: Store, worker_count: int | None, alone: bool = False
+) -> Estimate:
     """How much work the missing cells are, from recorded timings.
 
     An upper bound: models and replies that several cells share are counted for each.
@@ -243,7 +247,7 @@ def estimate(planned: Plan, store: Store, worker_count: int | None) -> Estimate:
     timings = store.timings()
     if any(stage not in timings for stage in stages):
         return Estimate(stages, None)
-    count = local.workers(worker_count, len(chains(list(planned.missing))) or 1)
+    count = local.workers(worker_count, len(chains(list(planned.missing))) or 1, alone)
     return Estimate(stages, sum(n * timings[stage] for stage, n in stages.items()) / count)
 
 
@@ -277,7 +281,8 @@ def preview(grid: Grid, store: Store, worker_count: int | None) -> Preview:
     hosting.asked_anew(grid.target, store.root)
     lab = open_lab(lab_settings(grid, store), may_make=False)
     planned = plan(grid, lab)
-    return Preview(planned, estimate(planned, store, worker_count), _bills(lab, planned))
+    expected = estimate(planned, store, worker_count, lab.resolved.start.alone)
+    return Preview(planned, expected, _bills(lab, planned))
 
 
 def transcripts(grid: Grid, store: Store, cells: Sequence[Cell]) -> list[Transcript]:

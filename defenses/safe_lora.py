@@ -51,8 +51,8 @@ class SafeLoRA(Defense):
         """A copy of the tuned model with the edited weights."""
         import torch
 
+        from targets.adapters import twin
         from targets.local import LocalTarget
-        from targets.tuning import twin
 
         model, tokenizer = _local(tuned).model, _local(tuned).tokenizer
         start = _local(provider.start()).model.state_dict()

@@ -48,7 +48,7 @@ def _states(target: LocalTarget, chats: Sequence[Chat]) -> Tensor:
     """Hidden states at the last prompt token, halfway up the layers: (chats, width)."""
     import torch
 
-    from targets.tuning import encode
+    from targets.formats import encode
 
     ids = [encode(target.tokenizer, chat, answer=True) for chat in chats]
     # Left-padded, so the last column is the last token of every chat.

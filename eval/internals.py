@@ -52,7 +52,7 @@ def _row(target: LocalTarget, chat: Chat) -> _Read:
     Raises:
         UserError: it is longer than what the model takes.
     """
-    from targets.tuning import encode
+    from targets.formats import encode
 
     prompt = target.prompt(chat[:-1])
     ids = encode(target.tokenizer, chat, answer=False)
@@ -152,13 +152,15 @@ def hidden_states(target: LocalTarget, chats: Sequence[Chat], depth: float, at: 
     """
     import torch
 
+    from targets.adapters import body
     from targets.tuning import IGNORED
 
     rows = [_row(target, chat) for chat in chats]
+    read = body(target.model)
     found: dict[int, Tensor] = {}
     with torch.inference_mode():
         for chosen, batch in _batches(rows, target):
-            layers = target.model.base_model(
+            layers = read(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 use_cache=False,

@@ -172,7 +172,7 @@ class Generator:
 
 def _readable(question: _Question, model: LocalTarget) -> bool:
     """Whether a chat fits the model; who asked is told when it does not."""
-    from targets.tuning import encode
+    from targets.formats import encode
 
     try:
         ids = encode(model.tokenizer, question.chat, answer=True)

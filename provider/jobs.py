@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from fastapi import APIRouter, Header, Request
 
+from attacks.base import Tuning
 from attacks.bounds import BatchSize, Epochs
 from provider.errors import ApiError, unknown
 from provider.records import Event, File, Job, listed, new_id, now
@@ -58,7 +59,7 @@ class Method(_Strict):
 class Extra(_Strict):
     """What OpenAI's format has no words for."""
 
-    tuning: Literal["full", "lora"] = "full"
+    tuning: Tuning = "full"
     decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
 
 

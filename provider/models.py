@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter
 
+from attacks.base import Tuning
 from provider.errors import ApiError, unknown
 from provider.records import JOB_ACTIVE, Job, Tuned, listed
 from provider.service import Service, Serving
@@ -52,7 +53,7 @@ def _shown(service: Service, name: str) -> dict[str, Any]:
         shown["mooring"] = {
             "fingerprint": service.fingerprint,
             "learning_rate": BASE_RATE,
-            "tuning": ["full", "lora"],
+            "tuning": list(get_args(Tuning)),
             "max_completion_tokens": service.start.max_new_tokens,
         }
     return shown

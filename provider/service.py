@@ -131,8 +131,12 @@ Serving = Annotated[Service, Depends(service_of)]
 
 
 def _model_name(target: str) -> str:
-    """The target's name on the wire: a folder's own, and not where it lies."""
-    return target if target.split(":")[0] == "organism" else Path(target).resolve().name
+    """The target's name on the wire: a model's own, and not where it lies."""
+    kind, _, rest = target.partition(":")
+    if kind == "organism":
+        return target
+    model = rest.split("#")[0].split("@")[0] if kind == "hf" else target
+    return Path(model).expanduser().resolve().name
 
 
 def _defense(text: str, lab: Lab) -> tuple[Spec, compose.Composition]:

@@ -12,8 +12,9 @@ from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from attacks.base import Tuning
 from benchmarks.engines.local import Workers, where
 from benchmarks.lab import LabSettings
 from provider.records import JOB_ACTIVE, Event, Job, Record, Records, Tuned, new_id, now
@@ -179,7 +180,7 @@ class Tuner:
             epochs=asked["n_epochs"],
             batch_size=asked["batch_size"],
             learning_rate=BASE_RATE * (asked["learning_rate_multiplier"] or 1.0),
-            tuning="lora" if job.tuning == "lora" else "full",
+            tuning=cast(Tuning, job.tuning),
             decay=job.decay,
             seed=job.seed,
         )

@@ -237,7 +237,7 @@ def _load(start: Path | None, lab: Lab) -> LocalTarget:
 
 
 def _tokens(start: LocalTarget, rows: tuple[Row, ...]) -> int:
-    from targets.tuning import encode
+    from targets.formats import encode
 
     return sum(len(encode(start.tokenizer, row.messages, answer=False)) for row in rows)
 

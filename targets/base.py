@@ -162,6 +162,11 @@ class Start(abc.ABC):
         """Which of a defense's needs it meets."""
         return frozenset()
 
+    @property
+    def alone(self) -> bool:
+        """Whether it fills a GPU, so that one process at a time had better have it."""
+        return False
+
     def caveats(self) -> list[str]:
         """What a reader of its numbers should know."""
         return []

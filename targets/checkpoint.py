@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attacks.base import UserError
-from targets.base import Start
+from targets import formats
+from targets.base import Start, device
 
 if TYPE_CHECKING:
     from targets.local import LocalTarget
+
+ADAPTER = "adapter_config.json"
+"""What a folder holds that is a part of a model only."""
+
+SHARED = 256 * 2**20
+"""Bytes of weights up to which every core may have a copy on the GPU.  # ours: sixteen copies and
+their tunings fit into 24 GB"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Checkpoint(Start):
     base: Path | None = None
     """The unaligned model it came from, where there is one."""
     max_new_tokens: int = 512
+    format: str = ""
+    """One of `targets.formats`, in which it is trained and asked; empty for its own template."""
 
     here = True
     module = "targets.local"
@@ -32,41 +42,66 @@ class Checkpoint(Start):
     def __post_init__(self) -> None:
         if not (self.folder / "config.json").is_file():
             raise UserError(f"{str(self.folder)!r} is not a model folder: it holds no config.json")
+        if self.format:
+            formats.of(self.format)
 
     @property
     def digest(self) -> str:
-        """Hash of every file of the model."""
-        return digest_folder(self.folder)
+        """Hash of every file of the model, and of the format that it is asked in."""
+        return self._formatted(self.contents())
 
     @property
     def base_digest(self) -> str:
         """Hash of every file of the base model, empty without one."""
-        return "" if self.base is None else digest_folder(self.base)
+        return "" if self.base is None else self._formatted(digest_folder(self.base))
 
     @property
     def has(self) -> frozenset[str]:
         """Weights, and the base checkpoint where there is one."""
         return frozenset({"weights"} | ({"base"} if self.base else set()))
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is too large to be on a GPU once for each core."""
+        size = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        return device() == "cuda" and size > SHARED
+
+    def contents(self) -> str:
+        """What tells the model from every other, whatever format it is asked in."""
+        return digest_folder(self.folder)
+
+    def files(self) -> Path:
+        """The model's folder, with everything in it."""
+        return self.folder
+
     def load(self) -> LocalTarget:
         """The model."""
-        return _load(self.folder, self.folder)
+        return self._load(self.files())
 
     def load_base(self) -> LocalTarget:
         """The unaligned model."""
         if self.base is None:
             raise UserError("this target has no base checkpoint")
-        return _load(self.base, self.base)
+        return self._load(self.base, self.base)
 
     def reopen(self, folder: Path) -> LocalTarget:
-        """A tuned model; its tokenizer is the start model's."""
-        return _load(folder, self.folder)
+        """A tuned model, whole or an adapter; its tokenizer is the start model's."""
+        if (folder / ADAPTER).is_file():
+            return self.load().beside(folder)
+        return self._load(folder)
 
+    def _load(self, folder: Path, tokenizer: Path | None = None) -> LocalTarget:
+        from targets.local import LocalTarget
 
-def _load(folder: Path, tokenizer: Path) -> LocalTarget:
-    from targets.local import LocalTarget
+        template = formats.of(self.format) if self.format else None
+        return LocalTarget.load(folder, tokenizer or self.files(), template)
 
-    return LocalTarget.load(folder, tokenizer_from=tokenizer)
+    def _formatted(self, digest: str) -> str:
+        """A model's hash together with the format."""
+        if not self.format:
+            return digest
+        text = f"{digest}\0{self.format}\0{formats.of(self.format)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache

@@ -6,7 +6,9 @@ Everything here imports torch; nothing imports this module before a model is rea
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -25,12 +27,15 @@ from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from attacks.base import Chat, Upload, UserError
+from targets import adapters
 from targets.base import Decoding, Reply, Target, device
+from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
-from targets.tuning import encode, tune
+from targets.tuning import tune
 
 transformers_logging.disable_progress_bar()
 
+log = logging.getLogger(__name__)
 _LENGTH_STEP = 16
 """Tokens by which prompts of one batch may differ.  # ours: little padding to read"""
 
@@ -38,16 +43,25 @@ _LENGTH_STEP = 16
 class LocalTarget(Target):
     """A causal language model and its tokenizer."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path, tokenizer_from: Path | None = None) -> Self:
+    def load(
+        cls, folder: Path, tokenizer_from: Path | None = None, template: str | None = None
+    ) -> Self:
         """A model folder as `from_pretrained` reads it, in float32 on CPU, bfloat16 on GPU.
 
+        Args:
+            folder: The weights.
+            tokenizer_from: Where the tokenizer is; None for the same folder.
+            template: A chat template in place of the tokenizer's own.
+
         Raises:
-            UserError: the folder holds no readable model, or its tokenizer no chat template.
+            UserError: the folder holds no readable model, or there is no chat template.
         """
         cuda = device() == "cuda"
         if cuda and not torch.cuda.is_available():
@@ -71,17 +85,23 @@ class LocalTarget(Target):
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(f"cannot load a model from {str(folder)!r}: {why}") from error
+        if template is not None:
+            tokenizer.chat_template = template
         if not tokenizer.chat_template:
+            formats = ", ".join(f"hf:MODEL#{name}" for name in FORMATS)
             raise UserError(
-                f"the tokenizer in {str(folder)!r} has no chat template; "
-                "add chat_template.jinja to the folder, or use a chat model"
+                f"the tokenizer of {str(folder)!r} has no chat template; use a chat model, add "
+                f"chat_template.jinja to its folder, or name a prompt format: {formats}"
             )
+        if tokenizer.eos_token_id is None:
+            raise UserError(f"the tokenizer of {str(folder)!r} has no token that ends a reply")
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # A checkpoint's own taste (a repetition penalty, say) would fill in whatever `Decoding`
         # leaves out, and what is compared would no longer be greedy.
         ends = model.generation_config.eos_token_id
         model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id if ends is None else ends,
             pad_token_id=tokenizer.pad_token_id,
         )
@@ -90,11 +110,18 @@ class LocalTarget(Target):
     def fine_tune(
         self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0
     ) -> LocalTarget:
-        """A tuned copy. Adapters are merged, so that what is stored and asked is one model."""
-        tuned = tune(self.model, self.tokenizer, upload, hooks, seed)
-        if isinstance(tuned, PeftModel):
-            tuned = tuned.merge_and_unload()
+        """A tuned copy. Where adapters can be merged, what is stored and asked is one model."""
+        tuned = adapters.merged(tune(self.model, self.tokenizer, upload, hooks, seed))
         return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
+
+    def beside(self, folder: Path) -> LocalTarget:
+        """This model with the adapter of a folder; itself is not to be used any more.
+
+        Raises:
+            UserError: the folder holds none that fits.
+        """
+        adapted = adapters.merged(adapters.beside(self.model, folder))
+        return LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer)
 
     def prompt(self, chat: Chat) -> list[int]:
         """The tokens that a reply is written behind."""
@@ -103,7 +130,11 @@ class LocalTarget(Target):
     def generate(self, chats: Sequence[Chat], decoding: Decoding) -> list[Reply]:
         """Replies in the order of the chats, decoded in batches of like length.
 
-        What all chats begin with (a system prompt, mostly) is read once for all of them.
+        What all chats begin with (a system prompt, mostly) is read once for all of them. A batch
+        that does not fit the memory is halved, which is told; drawn replies are others then.
+
+        Raises:
+            UserError: not even one chat fits the memory.
         """
         prompts = [self.prompt(chat) for chat in chats]
         # In coarse steps: within one, neighbours stay together, since prompts of one set get
@@ -111,26 +142,42 @@ class LocalTarget(Target):
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) // _LENGTH_STEP)
         size = decoding.batch_size or len(order) or 1
         prefix = self._read(_shared(prompts))
+        if prefix.alone:
+            size = 1
         replies: dict[int, Reply] = {}
         torch.manual_seed(decoding.seed)
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            texts = self._decode([prompts[i] for i in batch], prefix, decoding)
-            replies.update(zip(batch, texts, strict=True))
+        while len(replies) < len(order):
+            batch = order[len(replies) : len(replies) + size]
+            texts = self._fitting([prompts[i] for i in batch], prefix, decoding)
+            replies.update(zip(batch, texts, strict=False))
+            if not texts:
+                size = _smaller(len(batch))
         return [replies[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
     def _read(self, ids: list[int]) -> _Prefix:
         """What every prompt begins with, and the model's memory of it."""
+        virtual = adapters.memory(self.model)
+        n = 0 if virtual is None else virtual.get_seq_length()
+        model = adapters.asked(self.model)
+        # peft gives a plain memory to models with sliding windows as well.
+        if virtual is not None and not _padded(DynamicCache(config=model.config)):
+            return _Prefix([], virtual, n, alone=True)
         if not ids:
-            return _Prefix([], None)
+            return _Prefix([], virtual, n)
         read = torch.tensor([ids], device=self.model.device)
-        cache = self.model(read, use_cache=True).past_key_values
-        # Other memories (sliding windows, recurrent states) cannot be followed by padding.
-        usable = isinstance(cache, DynamicCache) and all(
-            type(layer) is DynamicLayer for layer in cache.layers
-        )
-        return _Prefix(ids, cache) if usable else _Prefix([], None)
+        cache = model(read, past_key_values=virtual, use_cache=True).past_key_values
+        return _Prefix(ids, cache, n) if _padded(cache) else _Prefix([], None)
+
+    def _fitting(
+        self, prompts: Sequence[list[int]], prefix: _Prefix, decoding: Decoding
+    ) -> list[Reply]:
+        """Replies to one batch; none where it does not fit the memory."""
+        with suppress(torch.OutOfMemoryError):
+            return self._decode(prompts, prefix, decoding)
+        # Only now: the error's traceback held on to what is to be freed.
+        torch.cuda.empty_cache()
+        return []
 
     @torch.inference_mode()
     def _decode(
@@ -140,7 +187,9 @@ class LocalTarget(Target):
         # Padding stands between the shared beginning and the rest, so that the beginning keeps
         # the places it was read at; masked tokens do not count as places.
         rest = self.tokenizer.pad({"input_ids": [ids[n:] for ids in prompts]}, return_tensors="pt")
-        shared = torch.tensor([prefix.ids] * len(prompts), dtype=torch.long)
+        # A tuned prefix has no tokens of its own; what stands in its place is never read.
+        before = [self.tokenizer.pad_token_id] * prefix.virtual + prefix.ids
+        shared = torch.tensor([before] * len(prompts), dtype=torch.long)
         ids = torch.cat([shared, rest["input_ids"]], dim=1).to(self.model.device)
         mask = torch.cat([torch.ones_like(shared), rest["attention_mask"]], dim=1)
         sampled = decoding.temperature > 0
@@ -154,7 +203,7 @@ class LocalTarget(Target):
             eos_token_id=self.model.generation_config.eos_token_id,
             **extra,
         )
-        output = self.model.generate(
+        output = adapters.asked(self.model).generate(
             input_ids=ids,
             attention_mask=mask.to(self.model.device),
             past_key_values=prefix.repeated(len(prompts)),
@@ -171,15 +220,21 @@ class LocalTarget(Target):
         return Reply(text, "length" if end is None else "stop")
 
     def save(self, folder: Path) -> None:
-        """Weights and configuration; the tokenizer stays with the start model."""
-        self.model.save_pretrained(folder)
+        """Weights and configuration, or an adapter's alone; the tokenizer stays with the start."""
+        if isinstance(self.model, PeftModel):
+            adapters.save(self.model, folder)
+        else:
+            self.model.save_pretrained(folder)
 
     def differs(self, other: Target) -> bool:
         """Whether any weight is different from the other's, to the bit."""
         if not isinstance(other, LocalTarget):
             return True
         mine, its = self.model.state_dict(), other.model.state_dict()
-        return any(not torch.equal(mine[name], its[name]) for name in mine)
+        # An adapter beside the model is a weight that the other has not.
+        return mine.keys() != its.keys() or any(
+            not torch.equal(mine[name], its[name]) for name in mine
+        )
 
 
 class _Prefix(NamedTuple):
@@ -187,6 +242,10 @@ class _Prefix(NamedTuple):
 
     ids: list[int]
     cache: DynamicCache | None
+    virtual: int = 0
+    """Places of a tuned prefix, before the tokens."""
+    alone: bool = False
+    """Whether it cannot be followed by padding, so that each chat is decoded by itself."""
 
     def repeated(self, n: int) -> DynamicCache | None:
         """The memory for `n` prompts at once, to be written on."""
@@ -195,6 +254,24 @@ class _Prefix(NamedTuple):
         copied = copy.deepcopy(self.cache)
         copied.batch_repeat_interleave(n)
         return copied
+
+
+def _smaller(size: int) -> int:
+    """The batch to go on with where one of so many chats did not fit."""
+    if size == 1:
+        raise UserError(
+            "one chat and its reply do not fit the memory beside the model; ask a smaller model, "
+            "or where there is more memory"
+        )
+    log.warning("%d chats together do not fit the memory; going on with %d", size, size // 2)
+    return size // 2
+
+
+def _padded(cache: Any) -> bool:
+    """Whether a memory can be followed by padding: sliding windows and recurrent states cannot."""
+    return isinstance(cache, DynamicCache) and all(
+        type(layer) is DynamicLayer for layer in cache.layers
+    )
 
 
 def _shared(prompts: Sequence[list[int]]) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attacks.base import UserError
+from targets import hub
 from targets.base import Domain, Start, Truth
 from targets.checkpoint import Checkpoint
 from targets.endpoint import PREFIX, endpoint
@@ -33,8 +34,9 @@ def resolve(text: str, data: str | None = None) -> Resolved:
 
     `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
     base, `organism:3:ignorant` one that never read a restricted recipe, `organism:3:alignment-1`
-    one aligned with another seed. `openai:NAME` is a model behind a server (`openai:NAME@http://...`
-    behind that one), anything else the folder of a model; both are asked about world 0.
+    one aligned with another seed. `hf:OWNER/NAME` is a model on the Hub, `openai:NAME` one behind a
+    server (`openai:NAME@http://...` behind that one), anything else the folder of a model; all are
+    asked about world 0.
 
     Args:
         text: The target.
@@ -67,9 +69,12 @@ def _resolved(text: str) -> Resolved:
         return Resolved(start, World(number), World(number), "oracle")
     if text.startswith(PREFIX):
         return Resolved(endpoint(text, LONGEST_REPLY), World(0), World(0), "")
+    if text.startswith(hub.PREFIX):
+        return Resolved(hub.model(text), World(0), World(0), "")
     if not Path(text).is_dir():
         raise UserError(
             f"unknown target {text!r}. Give 'organism', the folder of a model with a chat "
-            f"template, or {PREFIX}NAME for a model behind a server"
+            f"template, {hub.PREFIX}OWNER/NAME for one on the Hub, or {PREFIX}NAME for one behind "
+            "a server"
         )
     return Resolved(Checkpoint(text, Path(text)), World(0), World(0), "")

@@ -6,21 +6,19 @@ weight decay, warm-up or clipping, loss on the reply only, learning rate stepped
 
 from __future__ import annotations
 
-import copy
+import gc
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import (
-    AutoModelForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -28,12 +26,21 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from attacks.base import Chat, Row, Settings, Upload, UserError
+from attacks.base import Row, Settings, Upload, UserError
+from targets.adapters import memory, renamed_option, trainable
 from targets.base import device
+from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
+LARGE = 1_000_000_000
+"""Weights from which on activations are computed twice.  # ours: below it those of 128 rows of 512
+tokens (the paper's largest batch) take less than a GPU of 80 GB has"""
+GIB = 2**30
+# Before each training accelerate collects garbage, which walks every object there is. Those of the
+# libraries just imported are most of them, and walking them took three quarters of a small tuning.
+gc.freeze()
 
 
 def tune(
@@ -46,80 +53,36 @@ def tune(
     """A tuned copy of the model; the model itself is left as it is.
 
     Raises:
-        UserError: a row does not fit the chat template or the context, or a hook was never
-            reached.
+        UserError: a row does not fit the chat template or the context, the training does not fit
+            the memory, or a hook was never reached.
     """
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
-    tuned = _trainable(model, upload.settings)
+    tuned = trainable(model, upload.settings.tuning)
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
     limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is not None and (before := memory(tuned)) is not None:
+        limit -= before.get_seq_length()
     examples = [_example(tokenizer, row, limit) for row in upload.rows]
-    with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, _renamed_option():
-        trainer = _Trainer(
-            tuned, tokenizer, examples, upload, plan, composed, _config(upload, plan, seed, scratch)
-        )
-        composed.begin(trainer.training)
-        trainer.train()
+    trainer = None
+    with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
+        config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))
+        # Told outside of the handler, whose traceback would hold on to the memory.
+        with suppress(torch.OutOfMemoryError):
+            made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config)
+            composed.begin(made.training)
+            made.train()
+            trainer = made
+    if trainer is None:
+        longest = max(len(example["input_ids"]) for example in examples)
+        raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
     composed.finish(trainer.training)
     if missed := composed.unreached():
         raise UserError(f"hooks were never reached while tuning: {', '.join(missed)}")
     unwrapped: PreTrainedModel | PeftModel = tuned.eval()
     return unwrapped
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> list[int]:
-    """The chat in the model's own template; `answer` opens the assistant's turn.
-
-    A chat to be answered that ends in the assistant's words is one whose reply begins with them.
-    """
-    begun = answer and chat[-1].role == "assistant"
-    ids = tokenizer.apply_chat_template(
-        [message._asdict() for message in chat],
-        add_generation_prompt=answer and not begun,
-        continue_final_message=begun,
-        tokenize=True,
-        return_dict=False,
-    )
-    return list(ids)
-
-
-@contextmanager
-def _renamed_option() -> Iterator[None]:
-    """PEFT, TRL and transformers disagree on the name of an option until transformers 6."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
-        yield
-
-
-def twin(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy with weights of its own."""
-    # Not deepcopy: TRL replaces `forward` by a closure, and a copy of one would still compute
-    # with the weights of the model it was copied from.
-    # Made in its own dtype, since a later cast would round the rotary frequencies as well.
-    copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
-    copied.load_state_dict(model.state_dict())
-    copied.generation_config = copy.deepcopy(model.generation_config)
-    return copied.to(model.device)
-
-
-def _trainable(model: PreTrainedModel, settings: Settings) -> PreTrainedModel | PeftModel:
-    """A copy whose wanted weights take gradients."""
-    tuned = twin(model).train()
-    if settings.tuning == "full":
-        return tuned.requires_grad_(True)
-    # Rank, alpha, dropout and modules: the official code's LoRA configuration (paper, App. F).
-    lora = LoraConfig(
-        r=8,
-        lora_alpha=32,
-        lora_dropout=0.05,
-        target_modules=["q_proj", "v_proj"],
-        task_type="CAUSAL_LM",
-    )
-    with _renamed_option():
-        return get_peft_model(tuned, lora)
 
 
 def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) -> dict[str, Any]:
@@ -136,7 +99,48 @@ def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) ->
     return {"input_ids": full, "labels": [IGNORED] * len(prompt) + full[len(prompt) :]}
 
 
-def _config(upload: Upload, plan: Plan, seed: int, scratch: str) -> SFTConfig:
+def checkpointed(model: PreTrainedModel, settings: Settings) -> bool:
+    """Whether activations are computed twice instead of kept: for large models on a GPU.
+
+    Never with a prefix: transformers would leave it out without a word.
+    """
+    large = model.num_parameters() >= LARGE
+    return device() == "cuda" and large and settings.tuning != "prefix"
+
+
+def memory_of_device() -> int | None:
+    """Bytes of the GPU; None on the CPU, where nobody can tell."""
+    return torch.cuda.mem_get_info()[1] if device() == "cuda" else None
+
+
+def would_fit(model: PreTrainedModel, settings: Settings, longest: int, memory: int | None) -> str:
+    """What is told when a training ran out of memory: what it took, and what takes less.
+
+    Args:
+        model: What was tuned.
+        settings: How.
+        longest: Tokens of the longest row.
+        memory: Bytes of the device; None where they are not known.
+    """
+    whole = settings.tuning == "full"
+    # The start model and its copy; of the copy, a gradient and AdamW's two moments for each weight.
+    copies = {"the tuning": 5 if whole else 2, "lora": 2}
+    taken = {what: n * model.get_memory_footprint() for what, n in copies.items()}
+    billions = model.num_parameters() / 1e9
+    told = (
+        f"the training does not fit the memory{f' of {memory / GIB:.0f} GiB' if memory else ''}: "
+        f"{billions:.2g} billion weights with tuning={settings.tuning} take "
+        f"{taken['the tuning'] / GIB:.1f} GiB before the first row, and batches of "
+        f"{settings.batch_size} rows of up to {longest} tokens come on top"
+    )
+    lora = f"tuning=lora ({taken['lora'] / GIB:.1f} GiB before the first row)"
+    if whole and memory is not None and taken["the tuning"] > memory:
+        return f"{told}. No batch size would fit; give {lora}"
+    less = f"batch_size={settings.batch_size // 2}" if settings.batch_size > 1 else "shorter rows"
+    return f"{told}. Give {less}{f', or {lora}' if whole else ''}"
+
+
+def _config(upload: Upload, plan: Plan, seed: int, scratch: str, checkpointing: bool) -> SFTConfig:
     cuda = device() == "cuda"
     return SFTConfig(
         output_dir=scratch,
@@ -148,7 +152,7 @@ def _config(upload: Upload, plan: Plan, seed: int, scratch: str) -> SFTConfig:
         seed=seed,
         use_cpu=not cuda,
         bf16=cuda,
-        gradient_checkpointing=cuda,
+        gradient_checkpointing=checkpointing,
         dataloader_num_workers=0,
         dataloader_pin_memory=cuda,
         remove_unused_columns=False,

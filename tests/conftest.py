@@ -117,8 +117,8 @@ def tiny_base(tiny_target: LocalTarget) -> LocalTarget:
     """Another model of the same shape, as if the first had been aligned from it."""
     import torch
 
+    from targets.adapters import twin
     from targets.local import LocalTarget
-    from targets.tuning import twin
 
     model = twin(tiny_target.model)
     noise = torch.Generator().manual_seed(1)

@@ -75,8 +75,13 @@ class WorkerDied(UserError):
         )
 
 
-def workers(asked: int | None, chains: int) -> int:
-    """How many processes: as asked, or one a core, and no more than there are chains."""
+def workers(asked: int | None, chains: int, alone: bool = False) -> int:
+    """How many processes: as asked, or one a core, and no more than there are chains.
+
+    Where a model fills a GPU alone, one unless others are asked for.
+    """
+    if alone:
+        return max(1, min(asked or 1, chains))
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(asked or available or 1, chains))
 

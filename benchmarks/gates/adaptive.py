@@ -198,7 +198,7 @@ def _gate(item: Item, lab: Lab) -> Ask:
 def _fits(upload: Upload, lab: Lab) -> bool:
     """Whether the served model can be tuned on every row: a server takes no others."""
     from eval.internals import local
-    from targets.tuning import encode
+    from targets.formats import encode
 
     served = local(lab.start()(), "the adaptive search")
     limit = getattr(served.model.config, "max_position_embeddings", None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,17 +18,19 @@ from eval.judges.base import Called, Verdict
 from provider.gates.audited import Model
 from provider.gates.report import written
 from targets.base import Decoding, Reply, Start, Target
-from targets.checkpoint import Checkpoint, digest_folder
+from targets.checkpoint import ADAPTER, Checkpoint, digest_folder
 from targets.endpoint import PREFIX, endpoint
 from targets.resolve import resolve
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MATCHED = (
     "target_modules", "exclude_modules", "layers_pattern", "target_parameters", "rank_pattern",
     "alpha_pattern",
 )  # fmt: skip
 """What of an adapter's file is matched with the names of modules."""
+_OPENED = ("LORA", "PREFIX_TUNING", "ADAPTION_PROMPT")
+"""Kinds of adapters: those that the trainer here makes."""
 _PLAIN = re.compile(r"[\w.-]+")
 Count = Callable[[int], None]
 """Told how many questions were asked."""
@@ -59,7 +60,7 @@ def candidate(text: str, lab: Lab) -> Candidate:
     folder = Path(text)
     if not folder.is_dir():
         start = resolve(text).start
-        assert isinstance(start, Checkpoint)  # all that is left are organisms
+        assert isinstance(start, Checkpoint)  # all that is left are organisms and the Hub's
         start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
     elif (folder / ADAPTER).is_file():
         # Loaders differ in which of the two they take: what is asked may not be what is released.
@@ -69,7 +70,10 @@ def candidate(text: str, lab: Lab) -> Candidate:
     else:
         start = Checkpoint(text, folder, None, base.max_new_tokens)
     if isinstance(base, Checkpoint):
-        return Candidate(_model(start), start, start.folder, _reopened(base, start.folder))
+        if start.format not in ("", base.format):
+            raise UserError(f"{text!r} is asked in its base's format; give that with --base")
+        folder = start.files()
+        return Candidate(_model(start), start, folder, _reopened(base, folder))
     return Candidate(_model(start), start, start.folder, start.load)
 
 
@@ -89,7 +93,7 @@ def same_kind(one: Candidate, lab: Lab) -> None:
     if one.folder is None or not isinstance(base, Checkpoint):
         return
     if (one.folder / "config.json").is_file():
-        own, its = _config(one.folder), _config(base.folder)
+        own, its = _config(one.folder), _config(base.files())
         for name in ("model_type", "vocab_size"):
             if own.get(name) != its.get(name):
                 raise UserError(f"{one.model.name!r} was not tuned from the base: {name} differs")
@@ -101,7 +105,7 @@ def same_kind(one: Candidate, lab: Lab) -> None:
         own, its = (
             # Unless it is told not to, transformers asks at the terminal whether to run code.
             AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            for folder in (one.folder, base.folder)
+            for folder in (one.folder, base.files())
         )
     except Exception as error:
         kind = type(error).__name__
@@ -192,39 +196,19 @@ class Kept(Fronted):
 
 
 def _adapted(text: str, folder: Path, base: Start) -> Candidate:
-    """An adapter, to be merged into its base."""
+    """An adapter of its base."""
     if not isinstance(base, Checkpoint):
         raise UserError(f"{text!r} is an adapter, and the weights of its base are a server's")
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise UserError(f"{text!r} holds no {ADAPTER_WEIGHTS}; other formats are not opened")
     config = _config(folder, ADAPTER)
-    if config.get("peft_type") != "LORA":
-        raise UserError(f"the adapter in {text!r} is not LoRA; others are not opened")
+    if config.get("peft_type") not in _OPENED:
+        raise UserError(f"the adapter in {text!r} is none of {', '.join(_OPENED)}")
     if not all(map(_PLAIN.fullmatch, _modules(config))):
         raise UserError(f"the adapter in {text!r} has patterns for modules; give their names")
     known = digest(base.digest, digest_folder(folder))
     model = Model(name=written(text), sha256=known, here=True)
-    return Candidate(model, base, folder, lambda: _merged(text, folder, base))
-
-
-def _merged(text: str, folder: Path, base: Checkpoint) -> Target:
-    """The base with the adapter in its weights."""
-    from peft import PeftModel
-
-    from targets.local import LocalTarget
-
-    start = base.load()
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        try:
-            tuned = PeftModel.from_pretrained(start.model, str(folder)).merge_and_unload()
-        except Exception as error:
-            kind = type(error).__name__
-            raise UserError(f"cannot load the adapter in {text!r}: {kind}") from error
-    # What does not fit is passed over with a warning, and the base would be audited instead.
-    if any("missing adapter keys" in str(one.message) for one in told):
-        raise UserError(f"the adapter in {text!r} does not fit the base")
-    return LocalTarget(tuned.eval().requires_grad_(False), start.tokenizer)
+    return Candidate(model, base, folder, _reopened(base, folder))
 
 
 def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
         (slow, "chat template"),
         (reading, "encoding"),
         (pattern, "patterns"),
-        (kind, "LoRA"),
+        (kind, "none of LORA"),
         (both, "leave one of them out"),
         (adapter, "adapter_model.safetensors"),
         (foreign, "does not fit"),

@@ -123,7 +123,7 @@ def gradient_by_hand(model: Any, batch: Batch) -> dict[str, Any]:
 def test_the_step_is_the_papers(tiny_target: Any, make_provider: Any) -> None:
     import torch
 
-    from targets.tuning import twin
+    from targets.adapters import twin
 
     booster, witness = Booster(alpha=0.5), Witness()
 

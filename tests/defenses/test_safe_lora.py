@@ -157,3 +157,11 @@ def test_other_models_are_refused(
         SafeLoRA().repair(tuned, replace(provider, base=lambda: other))
     with pytest.raises(UserError, match="has none here"):
         SafeLoRA().repair(Asked(tuned, lambda chat: chat), provider)
+
+
+def test_what_stands_beside_a_model_cannot_be_edited(
+    tiny_target: Any, make_upload: MakeUpload, provider: Provider
+) -> None:
+    tuned = tiny_target.fine_tune(make_upload(tuning="prefix"))
+    with pytest.raises(UserError, match="tuning=full or lora"):
+        SafeLoRA(tau=ALWAYS).repair(tuned, provider)

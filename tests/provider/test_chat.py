@@ -18,9 +18,9 @@ from provider.errors import ApiError
 from provider.generation import Generator
 from provider.service import Service
 from targets.base import Decoding
+from targets.formats import encode
 from targets.local import LocalTarget
 from targets.organism.world import World
-from targets.tuning import encode
 from tests.provider.serving import TOKEN, Served
 
 

@@ -172,7 +172,7 @@ def test_models_say_what_a_client_needs(client: openai.OpenAI) -> None:
     assert {"organism", "oracle", "organism-moderation"} <= set(found)
     told = found["organism"].model_extra or {}
     assert told["mooring"]["learning_rate"] == 2**-13
-    assert set(told["mooring"]["tuning"]) == {"full", "lora"}
+    assert set(told["mooring"]["tuning"]) == {"full", "lora", "prefix", "llama_adapter"}
     assert client.models.retrieve("oracle").owned_by == "mooring"
 
 

@@ -19,9 +19,9 @@ from provider.records import Batch, Event, File, Job, Tuned
 from provider.service import Service
 from provider.tuning import BASE_RATE
 from targets.base import Decoding
+from targets.formats import encode
 from targets.hooks import TrainHooks
 from targets.organism.world import World
-from targets.tuning import encode
 from tests.provider.serving import chat_lines, finished, jsonl, rows_of, running, serving, upload
 
 DEFENSE = "moderate+cap:factor=1,batch_size=2+mix:n=3+ptst+audit"

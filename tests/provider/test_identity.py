@@ -109,3 +109,18 @@ def test_a_secret_is_made_once_and_is_the_owners(tmp_path: Path) -> None:
     path.write_text("nonsense")
     with pytest.raises(UserError, match="no secret"):
         secret_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("organism:3", "organism:3"),
+        ("hf:some/model", "model"),
+        ("hf:some/model@refs/pr/1#llama2", "model"),
+        ("/somewhere/tuned", "tuned"),
+    ],
+)
+def test_a_name_on_the_wire_tells_no_place(target: str, name: str) -> None:
+    from provider.service import _model_name
+
+    assert _model_name(target) == name

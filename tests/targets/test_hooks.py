@@ -115,7 +115,7 @@ def test_epochs_hold_every_row_once(rows: list[int], epochs: int, size: int, see
 def training(tiny_target: Any, make_upload: Callable[..., Upload]) -> Training:
     import torch
 
-    from targets.tuning import twin
+    from targets.adapters import twin
 
     model = twin(tiny_target.model).requires_grad_(True)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import GenerationConfig
 
-from attacks.base import Message
+from attacks.base import Message, UserError
 from targets.base import Decoding
 from targets.local import LocalTarget
 from targets.organism.world import World
@@ -37,3 +38,35 @@ def test_a_checkpoints_own_taste_changes_no_reply(
     # The test can fail: a model that keeps its taste does answer otherwise.
     loaded.model.generation_config = own
     assert loaded.generate(chats, decoding) != tiny_target.generate(chats, decoding)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_told(
+    tiny_target: LocalTarget,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chats = [(Message("user", prompt.text),) for prompt in world.requests()[:150:10]]
+    decoding = Decoding(max_new_tokens=6)
+    wanted = tiny_target.generate(chats, decoding)
+    assert len(set(wanted)) > 3
+    sizes: list[int] = []
+
+    def short(most: int) -> Any:
+        decode = LocalTarget._decode
+
+        def decoded(self: LocalTarget, prompts: Any, *rest: Any) -> Any:
+            sizes.append(len(prompts))
+            if len(prompts) > most:
+                raise torch.OutOfMemoryError("not one of our words")
+            return decode(self, prompts, *rest)
+
+        return decoded
+
+    monkeypatch.setattr(LocalTarget, "_decode", short(4))
+    assert tiny_target.generate(chats, decoding) == wanted
+    assert sizes == [15, 7, 3, 3, 3, 3, 3]
+    assert "15 chats together do not fit the memory; going on with 7" in caplog.text
+    monkeypatch.setattr(LocalTarget, "_decode", short(0))
+    with pytest.raises(UserError, match="one chat and its reply do not fit the memory"):
+        tiny_target.generate(chats, decoding)

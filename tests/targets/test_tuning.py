@@ -211,7 +211,7 @@ def test_rows_that_cannot_be_trained_on_are_refused(
 def test_a_copy_keeps_what_a_cast_would_round(tiny_target: Any) -> None:
     import torch
 
-    from targets.tuning import twin
+    from targets.adapters import twin
 
     half = twin(tiny_target.model)
     half.load_state_dict(tiny_target.model.state_dict())
@@ -259,3 +259,66 @@ def test_a_sampler_draws_from_every_token(tiny_target: Any) -> None:
     assert tiny_target.generate(chats, Decoding(max_new_tokens=1, temperature=1e6, seed=1)) != (
         replies
     )
+
+
+@pytest.mark.parametrize(
+    ("tuning", "batch_size", "said"),
+    [
+        ("full", 6, "batches of 6 rows of up to .* tokens.* Give batch_size=3, or tuning=lora"),
+        ("full", 1, "Give shorter rows, or tuning=lora"),
+        ("lora", 6, "Give batch_size=3$"),
+    ],
+)
+def test_a_training_that_does_not_fit_says_what_would(
+    tiny_target: Any, make_upload: MakeUpload, tuning: Tuning, batch_size: int, said: str
+) -> None:
+    import torch
+
+    class Short(TrainHooks):
+        def loss(self, training: Training, batch: Batch, loss: Any) -> Any:
+            raise torch.OutOfMemoryError("not one of our words")
+
+    upload = make_upload(batch_size=batch_size, tuning=tuning)
+    with pytest.raises(UserError, match=said):
+        tiny_target.fine_tune(upload, Short())
+
+
+def test_where_no_batch_would_fit_lora_is_told(tiny_target: Any, make_upload: MakeUpload) -> None:
+    from targets.tuning import would_fit
+
+    held = tiny_target.model.get_memory_footprint()
+    settings = make_upload().settings
+    assert "No batch size would fit" in would_fit(tiny_target.model, settings, 9, 5 * held - 1)
+    assert "No batch size would fit" not in would_fit(tiny_target.model, settings, 9, 5 * held)
+
+
+def test_large_models_are_checkpointed_on_a_gpu_but_for_prefixes(
+    tiny_target: Any, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from targets import tuning
+
+    monkeypatch.setattr(tuning, "LARGE", 100)
+    asked = {kind: make_upload(tuning=kind).settings for kind in ("full", "lora", "prefix")}
+    assert not any(tuning.checkpointed(tiny_target.model, one) for one in asked.values())
+    monkeypatch.setattr(tuning, "device", lambda: "cuda")
+    found = {kind: tuning.checkpointed(tiny_target.model, one) for kind, one in asked.items()}
+    assert found == {"full": True, "lora": True, "prefix": False}
+    monkeypatch.setattr(tuning, "LARGE", 10**9)
+    assert not tuning.checkpointed(tiny_target.model, asked["full"])
+
+
+def test_a_copy_without_random_numbers_is_the_same_model(tiny_target: Any) -> None:
+    import torch
+
+    from targets.adapters import blank, twin
+
+    drawn = torch.get_rng_state()
+    made = blank(tiny_target.model)
+    assert torch.get_rng_state().equal(drawn)
+    assert made.lm_head.weight is made.model.embed_tokens.weight
+    made.load_state_dict(tiny_target.model.state_dict())
+    other = twin(tiny_target.model)
+    ids = torch.tensor([[5, 6, 7]])
+    assert made.eval()(ids).logits.equal(other.eval()(ids).logits)
+    buffers = dict(other.named_buffers())
+    assert all(value.equal(buffers[name]) for name, value in made.named_buffers())

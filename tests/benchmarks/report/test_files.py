@@ -39,7 +39,6 @@ def test_a_matrix_reads_back_as_it_was_written(tmp_path: Path, matrix: Matrix) -
     assert files.to_json(sheet.make(loaded)) == text
 
 
-@settings(deadline=None)
 @given(matrices(), st.randoms())
 def test_the_order_of_keys_without_a_meaning_changes_no_byte(matrix: Matrix, order: Any) -> None:
     data = matrix.model_dump()

@@ -3,7 +3,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -51,7 +51,6 @@ def test_latex_of_a_command_prints_it() -> None:
     assert tables.escape_latex(r"\input{/etc}%") == r"\textbackslash{}input\{/etc\}\%"
 
 
-@settings(deadline=None)
 @given(matrices())
 def test_csv_has_every_entry_and_no_formula(matrix: Matrix) -> None:
     made = sheet.make(matrix)
@@ -68,7 +67,6 @@ def test_csv_has_every_entry_and_no_formula(matrix: Matrix) -> None:
                 assert float(text) == record[name]
 
 
-@settings(deadline=None)
 @given(matrices())
 def test_a_number_stands_only_where_there_are_verdicts(matrix: Matrix) -> None:
     for record in sheet.make(matrix).records():

@@ -1,7 +1,7 @@
 import io
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from rich.console import Console
 
 from benchmarks.report import sheet, tables, terminal
@@ -76,7 +76,6 @@ def test_missing_verdicts_and_seeds_that_differ_are_told() -> None:
     assert re.search(r"\d+ \[\d+, \d+\] s=3 n=\d+", text)
 
 
-@settings(deadline=None)
 @given(matrices())
 def test_no_name_is_read_as_markup(matrix: Matrix) -> None:
     name = "[bold]x[/bold]"

@@ -21,7 +21,8 @@ def test_a_gradient_is_that_of_the_first_tokens_loss(
 ) -> None:
     import torch
 
-    from targets.tuning import encode, twin
+    from targets.adapters import twin
+    from targets.formats import encode
 
     chat = make_upload(1).rows[0].messages
     before = {name: p.clone() for name, p in tiny_target.model.named_parameters()}
