@@ -50,12 +50,13 @@ class Measured(_Model):
     asked_on: str = ""
 
 
-Role = Literal["held out", "held out, seen", "designed for", "built in"]
+Role = Literal["held out", "held out, seen", "designed for", "built in", "added later"]
 ROLES: Final[dict[Role, str]] = {
     "held out": "nobody looked on any world before the recipe was frozen: the only evidence",
     "held out, seen": "printed on world 0 while the attacks' steps were set; nothing tuned to them",
     "designed for": "the recipe was searched for these, on world 0",
     "built in": "true by construction; one only since the correction told in the card",
+    "added later": "written after the recipe was frozen, beside the paper's numbers: no evidence",
 }
 """What each role means, the strictest first."""
 
