@@ -59,14 +59,11 @@ class Asked(_Model):
 
     def over(self, other: Asked) -> Asked:
         """Both, this one's word counting where both speak; settings and factors are joined."""
-        told = {name: getattr(self, name) for name in self.model_fields_set}
-        whole = {name: getattr(other, name) for name in other.model_fields_set}
-        joined = {
-            name: {**getattr(other, name), **getattr(self, name)}
-            for name in ("settings", "times")
-            if name in told or name in whole
-        }
-        return Asked(**{**whole, **told, **joined})
+        found: dict[str, Any] = {name: getattr(other, name) for name in other.model_fields_set}
+        found |= {name: getattr(self, name) for name in self.model_fields_set}
+        found["settings"] = {**other.settings, **self.settings}
+        found["times"] = {**other.times, **self.times}
+        return Asked(**found)
 
     @property
     def untuned(self) -> bool:
