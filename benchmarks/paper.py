@@ -25,7 +25,7 @@ MeasureOf = Literal["rate", "score", "keyword", "flagged", "mt_bench", "utility"
 SHARES: Final = frozenset({"rate", "keyword", "flagged", "utility"})
 MODELS: Final[Mapping[str, str]] = {
     "": "",
-    "gpt-3.5": "GPT-3.5 Turbo (gpt-3.5-turbo-0613)",
+    "gpt-3.5": "GPT-3.5 Turbo",
     "llama-2": "Llama-2-7b-Chat",
 }
 """Names of the models that the paper tunes."""

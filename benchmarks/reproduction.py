@@ -18,7 +18,7 @@ from benchmarks import draws, findings, ranks
 from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
 from benchmarks.ours import Home, Ours, Possible, is_share
-from benchmarks.paper import MODELS, Number, Table, paper
+from benchmarks.paper import Number, Table, paper
 from benchmarks.results import Calibration
 from eval import metrics
 from eval.agreement import PAPERS
@@ -30,6 +30,8 @@ ROLES: Final[Mapping[str, str]] = {
     **{str(role): meaning for role, meaning in findings.ROLES.items()},
     "added later": "written beside the paper's numbers, after the recipe was frozen: no evidence",
 }
+LOWEST, HIGHEST = 1.0, 5.0
+"""Ends of the scale of scores."""
 NOT_RUN: Final = "not run"
 Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
 Yes = Literal["reproduced", "held"]
@@ -167,13 +169,13 @@ def interval(values: Values, measure: str) -> Interval | None:
     """A mean with its interval; None without any value.
 
     Over several worlds Student's t over them. In one world a share has that of a matrix
-    (`metrics.rate`), a score the wider of a bootstrap over seeds and prompts and Student's t over
-    seeds.
+    (`metrics.rate`), a score the wider of an interval over prompts (`metrics.mean_interval`) and
+    Student's t over seeds.
     """
     tables = draws.tables(values)
     if not tables:
         return None
-    low, high = (0.0, 1.0) if is_share(measure) else (1.0, 5.0)
+    low, high = (0.0, 1.0) if is_share(measure) else (LOWEST, HIGHEST)
     if len(tables) > 1:
         value, *ends = findings.mean(values)
     elif is_share(measure):
@@ -183,18 +185,19 @@ def interval(values: Values, measure: str) -> Interval | None:
         assert rate.interval is not None
         value, *ends = rate.interval
     else:
-        ((_, table),) = tables.items()
-        value = float(np.nanmean(np.nanmean(table, axis=1)))
-        drawn = draws.means([tables])[0]
-        tail = 50 * (1 - metrics.CONFIDENCE)
-        half = 0.0
-        if len(table) > 1:
-            half = metrics.t_half_width(np.nanmean(table, axis=1).tolist())
-        ends = [
-            min(float(np.nanpercentile(drawn, tail)), value - half),
-            max(float(np.nanpercentile(drawn, 100 - tail)), value + half),
-        ]
+        value, *ends = _score(next(iter(tables.values())))
     return Interval(value, max(low, ends[0]), min(high, ends[1]))
+
+
+def _score(table: np.ndarray) -> tuple[float, float, float]:
+    """Mean score of a (seeds, prompts) table, with the ends of its interval."""
+    by_seed = np.nanmean(table, axis=1)
+    value = float(by_seed.mean())
+    half = metrics.t_half_width(by_seed.tolist()) if len(by_seed) > 1 else 0.0
+    by_prompt = np.nanmean(table[:, ~np.isnan(table).all(axis=0)], axis=0)
+    middle = (LOWEST + HIGHEST) / 2
+    ends = metrics.mean_interval(by_prompt - middle, HIGHEST - middle)
+    return value, min(ends[0] + middle, value - half), max(ends[1] + middle, value + half)
 
 
 def verdict(
@@ -306,11 +309,6 @@ def wording(
         "reproduced",
         f"{told}, at least the {least} of the paper's judge against people (App. B)",
     )
-
-
-def model_name(model: str) -> str:
-    """A model of the paper's in words."""
-    return MODELS[model]
 
 
 def _said(outcome: Outcome, yes: Yes) -> Said:
