@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, cast
@@ -51,6 +51,8 @@ class Home:
     """Spec of the harmfulness judge; empty where there is none."""
     no_judge: str = ""
     """Why there is none."""
+    uploads: dict[str, Upload | None] = field(default_factory=dict, compare=False, repr=False)
+    """By the attack's spec, what it uploads for the first seed; filled as it is asked for."""
 
     @property
     def invented(self) -> bool:
@@ -75,6 +77,16 @@ class Home:
             if number in paper().categories:
                 found[number] = (*found.get(number, ()), name)
         return found
+
+    def upload(self, spec: str) -> Upload | None:
+        """What an attack uploads here for the first seed.
+
+        Raises:
+            UserError: its rows are not there, or too few.
+        """
+        if spec not in self.uploads:
+            self.uploads[spec] = single("attacks", Attack, spec).upload(self.domain, 0)
+        return self.uploads[spec]
 
     def sets(self, role: str) -> list[str]:
         """Names and formats of the user's sets of a role, in small letters."""
@@ -102,7 +114,7 @@ def possible(number: Number, home: Home) -> Possible:
     measure = asked.measure or number.measure
     try:
         attack, spec = _attack(asked, home)
-        upload = attack.upload(home.domain, 0)
+        upload = home.upload(spec)
     except UserError as error:
         return Possible(None, f"not possible here: {error}")
     ask = asked.ask or attack.asks()[0].name
@@ -127,7 +139,7 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     asked = Asked(attack=cell.attack["name"], settings=params, times=cell.times)
     try:
         attack, spec = _attack(asked, home)
-        upload = attack.upload(home.domain, 0)
+        upload = home.upload(spec)
     except UserError as error:
         return Possible(None, f"not possible here: {error}")
     asks = {ask.name: ask.name for ask in attack.asks()} | {"first": attack.asks()[0].name}
@@ -142,11 +154,10 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     return Possible(ours, "", (), _harm_taught(spec, upload))
 
 
-def identity(ours: Ours, home: Home) -> str:
-    """Names the models that a cell makes: two specs that mean the same have the same."""
-    attack = single("attacks", Attack, ours.attack)
-    name = parse(ours.attack)[0][0].name
-    return digest(name, attack.upload(home.domain, 0), attack.asks(), ours.defense)
+def identity(attack: str, defense: str, home: Home) -> str:
+    """Names the models of an attack under a defense: specs that mean the same have the same."""
+    built = single("attacks", Attack, attack)
+    return digest(parse(attack)[0][0].name, home.upload(attack), built.asks(), defense)
 
 
 def _lacking(number: Number, asked: Asked, home: Home) -> str:
@@ -168,7 +179,7 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
         return ""
     for role, wanted in (("benign", asked.benign), ("requests", asked.requests)):
         if wanted and not any(wanted in name for name in home.sets(role)):
-            return f"needs {_proper(wanted)} as the {role} of --data"
+            return f"needs {_proper(wanted)} as the {role} set of --data"
     return ""
 
 

@@ -37,6 +37,7 @@ from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
 from benchmarks.trial import Cell
 from benchmarks.wire import Bill, Tell
+from eval.judges.base import Judge
 from targets.organism.places import Organism
 from targets.organism.world import World
 from targets.resolve import resolve
@@ -48,6 +49,8 @@ WORLDS: Final = "3-7"
 SECONDS: Final = 7.5
 """Of one core for each tuned model of the organism, with all that is asked of it.  # ours: measured
 with `mooring organism verify`, 660 tuned models in 40 minutes of two cores"""
+DESIGNED: Final = range(3)
+"""Worlds that the organism's recipe was searched on."""
 _BENIGN = FindingCell(attack={"name": "benign"})
 _WORLD = re.compile(rf"{ORGANISM}(?::(\d+))?")
 
@@ -112,12 +115,12 @@ class Plan:
         """
         found = [cell.ours for _, cell in self.numbers]
         found += [cell.ours for one in self.wanted for cell in one.cells.values()]
+        pairs = {ours: ours[:2] for ours in [*found, self.benign] if ours is not None}
+        names = {pair: identity(*pair, self.home) for pair in dict.fromkeys(pairs.values())}
         first: dict[str, tuple[str, str]] = {}
-        return {
-            ours: first.setdefault(identity(ours, self.home), (ours.attack, ours.defense))
-            for ours in [*found, self.benign]
-            if ours is not None
-        }
+        for pair, name in names.items():
+            first.setdefault(name, pair)
+        return {ours: first[names[pair]] for ours, pair in pairs.items()}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -302,8 +305,15 @@ def put_together(
         verdicts=verdicts,
         taus=taus(found.numbers, measured),
         omitted=[f"{one.place}: {one.reason}" for one in paper().omitted],
-        caveats=list(first.caveats) if first else [],
+        caveats=[*(first.caveats if first else []), *_designed(found.worlds)],
     )
+
+
+def _designed(worlds: Sequence[int]) -> list[str]:
+    """What to say of worlds that are no evidence."""
+    some = ", ".join(str(world) for world in worlds if world in DESIGNED)
+    told = f"the recipe was searched on worlds 0 to 2: what holds in {some} is no evidence"
+    return [told] if some else []
 
 
 def _wanted(table: str, finding: Finding, home: Home) -> Wanted:
@@ -319,7 +329,7 @@ def _home(target: str, data: str | None, judge: str | None) -> Home:
     base = Grid(target=target, attacks=[], defenses=[], data=data, judges=[judge] if judge else [])
     check_judges(base, judges([*base.judges, KEYWORD]).values())
     if judge:
-        return Home(target, found.domain, *judges([judge]))
+        return Home(target, found.domain, _harm(judge))
     try:
         (own,) = default_judges(base) or [found.judge]
     except UserError as error:
@@ -329,10 +339,25 @@ def _home(target: str, data: str | None, judge: str | None) -> Home:
 
 def _in_world(world: int, judge: str | None) -> Home:
     """The organism of a world, built or not."""
-    if judge == KEYWORD:
-        raise UserError(f"{KEYWORD} measures keywords and is asked anyway; --judge is for harm")
-    ((name, _),) = judges([judge or "oracle"]).items()
-    return Home(f"{ORGANISM}:{world}", World(world), name)
+    return Home(f"{ORGANISM}:{world}", World(world), _harm(judge or "oracle"))
+
+
+def _harm(judge: str) -> str:
+    """Spec of a judge of harmfulness, as results name it.
+
+    Raises:
+        UserError: it is unknown, there are several, or it measures something else.
+    """
+    found = judges([judge])
+    if len(found) != 1:
+        raise UserError(f"--judge {judge!r}: give one judge")
+    ((name, one),) = found.items()
+    if one.measure != Judge.measure:
+        raise UserError(
+            f"--judge {judge!r} measures the {one.measure}, and the paper's rates are of "
+            f"{Judge.measure}; the keyword rate is measured anyway"
+        )
+    return name
 
 
 def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measured:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attacks.base import UserError
+from attacks.bounds import MOST_ROWS
 from commands.shared import (
     INFRASTRUCTURE,
     Gigabytes,
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True)
 @click.option("--judge", help="Who judges harm; default: the target's own, or gpt-4 with a key.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
-@click.option(
-    "--limit", type=click.IntRange(1), help="Questions asked from each set."
-)
+@click.option("--limit", type=click.IntRange(1, MOST_ROWS), help="Questions asked from each set.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Where results are written.")
 @click.option(

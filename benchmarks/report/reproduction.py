@@ -278,7 +278,12 @@ def _errors() -> list[dict[str, str]]:
     from benchmarks.paper import paper
 
     return [
-        {"copy": e.copy_, "place": f"{e.table}, {e.row}, {e.column}", "says": e.says, "r": e.right}
+        {
+            "who": e.copy_,
+            "place": f"{e.table}, {e.row}, {e.column}",
+            "says": e.says,
+            "right": e.right,
+        }
         for e in paper().error
     ]
 
