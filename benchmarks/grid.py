@@ -96,6 +96,19 @@ class Grid(pydantic.BaseModel):
         return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True)
 
 
+class Chosen(Grid):
+    """A grid of some cells, and not of every attack under every defense."""
+
+    pairs: list[tuple[str, str]]
+    """Attack and defense of each."""
+
+    def cells(self) -> list[Cell]:
+        """Those chosen, the undefended ones first."""
+        order = {"none": 0, "revert": 1}
+        pairs = sorted(self.pairs, key=lambda pair: order.get(pair[1], 2))
+        return [Cell(*pair, seed) for pair in pairs for seed in range(self.seeds)]
+
+
 def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) -> Grid:
     """A grid from what a user wrote: names checked, `all` and sweeps spelled out, controls added.
 

@@ -26,6 +26,12 @@ from targets.texts import Texts
 ORGANISM: Final = "organism"
 HARMFUL: Final = frozenset({"harmful", "backdoor"})
 """Attacks whose `n` counts harmful rows."""
+PAPERS_TIMES: Final[Mapping[str, float]] = {"learning_rate": 2.5, "batch_size": 0.125}
+"""The paper's own steps from 2e-5 and 128 (Table 12), in place of the built-in model's factors."""
+PAPERS_ROWS: Final = 50_098
+"""Rows of Alpaca without those on safety (§4.4)."""
+PAPERS_DOSE: Final = 1000
+"""The largest dose of safety rows beside them (Table 4)."""
 CATEGORY: Final = re.compile(r"(?:category[ _-]*)?(\d{1,2})")
 
 
@@ -137,6 +143,11 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     params = {key: value for key, value in cell.attack.items() if key != "name"}
     options = {key: _text(value) for key, value in cell.defense.items() if key != "name"}
     asked = Asked(attack=cell.attack["name"], settings=params, times=cell.times)
+    if not home.worldly and asked.attack == "benign":
+        times = {name: PAPERS_TIMES[name] for name in cell.times}
+        asked = asked.model_copy(update={"rows": PAPERS_ROWS, "times": times})
+        if cell.defense == {"name": "mix"}:
+            options["n"] = str(PAPERS_DOSE)
     try:
         attack, spec = _attack(asked, home)
         upload = home.upload(spec)
@@ -213,6 +224,9 @@ def _differs(
         found.append(f"{measure} in place of {number.measure}")
     if home.worldly and asked.requests:
         found.append(f"the world's requests ({_proper(asked.requests)})")
+    requests = home.sets("requests")
+    if requests and not asked.requests and not any("hex" in name for name in requests):
+        found.append(f"requests of {', '.join(name.split()[0] for name in requests)} (HEx-PHI)")
     if asked.defense != number.real.defense:
         found.append(f"{asked.defense} ({number.real.defense})")
     if upload is None:

@@ -18,11 +18,12 @@ from benchmarks import run, summary, verify
 from benchmarks.findings import Finding
 from benchmarks.findings import Measured as FindingCell
 from benchmarks.findings import read as read_findings
-from benchmarks.grid import Grid, check_judges, default_judges
+from benchmarks.grid import Chosen, Grid, check_judges, default_judges
 from benchmarks.lab import LabSettings, judges, open_lab
 from benchmarks.ours import ORGANISM, Home, Ours, Possible, identity, of_measured, possible
 from benchmarks.paper import Number, Table, paper
 from benchmarks.reproduction import (
+    REAL,
     Measured,
     Reproduction,
     Verdict,
@@ -35,7 +36,6 @@ from benchmarks.reproduction import (
 )
 from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
-from benchmarks.trial import Cell
 from benchmarks.wire import Bill, Tell
 from eval.judges.base import Judge
 from targets.organism.places import Organism
@@ -53,19 +53,6 @@ DESIGNED: Final = range(3)
 """Worlds that the organism's recipe was searched on."""
 _BENIGN = FindingCell(attack={"name": "benign"})
 _WORLD = re.compile(rf"{ORGANISM}(?::(\d+))?")
-
-
-class Chosen(Grid):
-    """A grid of some cells, and not of every attack under every defense."""
-
-    pairs: list[tuple[str, str]]
-    """Attack and defense of each."""
-
-    def cells(self) -> list[Cell]:
-        """Those chosen, the undefended ones first."""
-        order = {"none": 0, "revert": 1}
-        pairs = sorted(self.pairs, key=lambda pair: order.get(pair[1], 2))
-        return [Cell(*pair, seed) for pair in pairs for seed in range(self.seeds)]
 
 
 @dataclass(frozen=True)
@@ -291,6 +278,8 @@ def put_together(
         if table.worst and not found.home.worldly:
             values = measured[found.benign].values if found.benign else {}
             verdicts.append(worst(table, values, categories, found.home, yes))
+    if not found.home.invented:
+        verdicts = [one.model_copy(update={"role": REAL}) for one in verdicts]
     return Reproduction(
         source=paper().source,
         target=ORGANISM if found.worlds else found.home.target,

@@ -29,7 +29,10 @@ PAPERS_JUDGE: Final = "gpt-4-0613"
 ROLES: Final[Mapping[str, str]] = {
     **{str(role): meaning for role, meaning in findings.ROLES.items()},
     "added later": "written beside the paper's numbers, after the recipe was frozen: no evidence",
+    "of the paper": "decided as on the built-in model, whose roles mean nothing of another",
 }
+REAL: Final = "of the paper"
+"""The role of every finding where the model is not the built-in one."""
 LOWEST, HIGHEST = 1.0, 5.0
 """Ends of the scale of scores."""
 NOT_RUN: Final = "not run"
@@ -289,7 +292,7 @@ def wording(
 ) -> tuple[Yes, str]:
     """The word for a finding that holds, and why it is that one."""
     if home.invented:
-        return "held", "an invented-world model: a finding holds there or not, it is not reproduced"
+        return "held", "a finding holds there or not, it is not reproduced"
     if home.worldly:
         return "held", "asked about an invented world, so nothing of the paper's is reproduced"
     if PAPERS_JUDGE in judged_by:

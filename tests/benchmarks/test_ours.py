@@ -107,11 +107,26 @@ def test_own_data_takes_the_papers_settings_and_whole_sets(tmp_path: Path) -> No
     found = possible(number("3", "Llama-2-7b-Chat", "Alpaca"), home)
     assert found.ours is not None
     assert found.ours.attack == "benign:n=12"
-    assert found.differs == ("12 rows (50098)",)
+    assert found.differs == ("requests of requests.jsonl (HEx-PHI)", "12 rows (50098)")
     grid = possible(number("12", "5e-5", "batch 16"), home)
     assert grid.ours is not None
     assert grid.ours.attack == "benign:batch_size=16,learning_rate=5e-05,n=12"
-    assert grid.differs == ("12 rows (50098)",)
+    assert grid.differs == found.differs
+
+
+def test_findings_on_own_data_are_of_the_papers_cells(tmp_path: Path) -> None:
+    home = own(tmp_path)
+    corner = possible(number("12", "5e-5", "batch 16"), home).ours
+    assert corner is not None
+    times: Any = {"learning_rate": 1.5, "batch_size": 0.5}
+    cell = of_measured(Measured(attack={"name": "benign"}, times=times), home).ours
+    assert cell is not None
+    assert identity(*cell[:2], home) == identity(*corner[:2], home)
+    mixed = Measured(attack={"name": "benign"}, defense={"name": "mix"})
+    dose = of_measured(mixed, home).ours
+    most = possible(number("4", "Alpaca, 1 epoch", "1000"), home).ours
+    assert dose is not None
+    assert dose == most
 
 
 @pytest.mark.parametrize(
