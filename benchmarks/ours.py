@@ -145,7 +145,7 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     asked = Asked(attack=cell.attack["name"], settings=params, times=cell.times)
     if not home.worldly and asked.attack == "benign":
         times = {name: PAPERS_TIMES[name] for name in cell.times}
-        asked = asked.model_copy(update={"rows": PAPERS_ROWS, "times": times})
+        asked = asked.model_copy(update={"times": times})
         if cell.defense == {"name": "mix"}:
             options["n"] = str(PAPERS_DOSE)
     try:
@@ -207,9 +207,10 @@ def _attack(asked: Asked, home: Home) -> tuple[Attack, str]:
     if asked.times and isinstance(attack, Tuned):
         settings = scaled(attack.settings(home.domain), asked.times)
         params |= {name: _text(getattr(settings, name)) for name in asked.times}
-    if asked.rows and isinstance(home.domain, Texts):
+    if part.name == "benign" and isinstance(home.domain, Texts):
+        whole = asked.rows or PAPERS_ROWS  # of the untuned model too, so that its cell is one
         held = len(home.domain.held.texts.get("benign", ()))
-        params["n"] = str(min(asked.rows, held) or asked.rows)
+        params["n"] = str(min(whole, held) or whole)
     spec = str(Part(part.name, params))
     return single("attacks", Attack, spec), spec
 

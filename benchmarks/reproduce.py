@@ -18,7 +18,7 @@ from benchmarks import run, summary, verify
 from benchmarks.findings import Finding
 from benchmarks.findings import Measured as FindingCell
 from benchmarks.findings import read as read_findings
-from benchmarks.grid import Chosen, Grid, check_judges, default_judges
+from benchmarks.grid import PAPERS, Chosen, Grid, check_judges, default_judges
 from benchmarks.lab import LabSettings, judges, open_lab
 from benchmarks.ours import ORGANISM, Home, Ours, Possible, identity, of_measured, possible
 from benchmarks.paper import Number, Table, paper
@@ -44,6 +44,7 @@ from targets.resolve import resolve
 
 KEYWORD: Final = "refusal"
 """The judge behind the keyword rate."""
+NO_JUDGE: Final = f"needs a judge: set OPENAI_API_KEY for {PAPERS}, or choose with --judge"
 WORLDS: Final = "3-7"
 """Worlds that nobody designed on."""
 SECONDS: Final = 7.5
@@ -321,8 +322,8 @@ def _home(target: str, data: str | None, judge: str | None) -> Home:
         return Home(target, found.domain, _harm(judge))
     try:
         (own,) = default_judges(base) or [found.judge]
-    except UserError as error:
-        return Home(target, found.domain, "", f"needs a judge: {error}")
+    except UserError:
+        return Home(target, found.domain, "", NO_JUDGE)
     return Home(target, found.domain, own)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -93,7 +92,7 @@ def result(found: Reproduction) -> RenderableType:
     for name in found.tables:
         if lines := [line for line in found.lines if line.table == name]:
             parts += [_table(found, name, lines), Text()]
-    parts += [_verdicts(found), Text()]
+    parts += _verdicts(found)
     if found.taus:
         parts += [_taus(found), Text()]
     parts += [Text(f"not reproduced: {one}", style="dim") for one in found.omitted]
@@ -200,19 +199,30 @@ def _differing(lines: Sequence[Line]) -> str:
     return "; ".join(dict.fromkeys(told for line in lines for told in line.differs))
 
 
-def _verdicts(found: Reproduction) -> Table:
-    table = Table("role", "finding", "number", "", "in the paper", box=box.SIMPLE_HEAD)
-    for _, verdicts in _by_role(found):
+def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
+    """A table for each role, and what was not run under it."""
+    for role, verdicts in _by_role(found):
+        table = Table(
+            title=f"{role}: {_count(verdicts)}", title_justify="left", box=None, pad_edge=False
+        )
+        table.add_column("finding", ratio=3)
+        table.add_column("number", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        table.add_column("in the paper", ratio=2)
+        left: dict[str, list[str]] = {}
         for one in verdicts:
+            if one.verdict == NOT_RUN:
+                left.setdefault(one.why, []).append(one.id)
+                continue
             told = _verdict(one)
+            style_ = "" if told["well"] else "yellow"
             table.add_row(
-                Text(one.role),
-                Text(one.statement),
-                told["number"],
-                Text(told["verdict"], style="" if told["well"] else "yellow"),
-                Text(one.paper),
+                Text(one.statement), told["number"], Text(one.verdict, style_), Text(one.paper)
             )
-    return table
+        yield table if table.row_count else Text(str(table.title), style="italic")
+        for why, ids in left.items():
+            yield Text(f"{NOT_RUN}, {why}: {', '.join(ids)}", style="dim")
+        yield Text()
 
 
 def _verdict(one: Verdict) -> dict[str, Any]:
@@ -248,7 +258,7 @@ def _taus(found: Reproduction) -> Table:
 
 def _tau(found: Reproduction, one: Tau) -> list[str]:
     return [
-        found.tables[one.table].split(":")[0],
+        found.tables[one.table].split(",")[0].split(":")[0],
         MODELS[one.model],
         _WORDS[one.measure].split(",")[0],
         str(one.n),

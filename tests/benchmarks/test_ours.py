@@ -108,6 +108,9 @@ def test_own_data_takes_the_papers_settings_and_whole_sets(tmp_path: Path) -> No
     assert found.ours is not None
     assert found.ours.attack == "benign:n=12"
     assert found.differs == ("requests of requests.jsonl (HEx-PHI)", "12 rows (50098)")
+    initial = possible(number("3", "Llama-2-7b-Chat", "Alpaca, initial"), home)
+    assert initial.ours is not None
+    assert initial.ours[:2] == ("benign:n=12", "revert")
     grid = possible(number("12", "5e-5", "batch 16"), home)
     assert grid.ours is not None
     assert grid.ours.attack == "benign:batch_size=16,learning_rate=5e-05,n=12"
