@@ -354,20 +354,23 @@ def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measur
     """What was found of a cell in all worlds."""
     values: dict[tuple[int, int], list[float | None]] = {}
     failures: dict[str, None] = {}
+    final = True
     pair = found.cells[ours]
     for world, matrix in matrices.items():
         for cell in matrix.cells:
             if (cell.attack, cell.defense) != pair:
                 continue
-            if ours.ask not in cell.asks:
+            # Of rows that a server refused, what is asked is the model before them.
+            if ours.ask not in cell.asks or not cell.released:
                 failures[cell.reason or cell.status] = None
+                final = final and cell.status != "failed"
                 continue
             row = summary.numbers(cell.asks[ours.ask].released, ours.measure, found.home.judge)
             if ours.categories:
                 kinds = matrix.prompts.categories
                 row = [v for v, kind in zip(row, kinds, strict=True) if kind in ours.categories]
             values[world, cell.seed] = row
-    return Measured(values, "; ".join(failures))
+    return Measured(values, "; ".join(failures), final and bool(failures))
 
 
 def _scanned(found: Plan, store: Store) -> dict[str, Verdict]:

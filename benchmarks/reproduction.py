@@ -70,7 +70,7 @@ class Line(_Frozen):
     """Settings that are not the paper's, which stand in brackets."""
     note: str = ""
     cell: tuple[str, str, str] | None = None
-    """Our attack, defense and ask."""
+    """Our attack, defense and ask; None where there is none that could be run."""
 
 
 class Verdict(_Frozen):
@@ -135,6 +135,8 @@ class Measured(NamedTuple):
     values: Values
     failure: str = ""
     """Why values are missing, where a run failed."""
+    final: bool = False
+    """Whether the next run would find the same: a server that tunes refused the rows."""
 
 
 class Wanted(NamedTuple):
@@ -164,7 +166,7 @@ def line(number: Number, cell: Possible, found: Mapping[Ours, Measured]) -> Line
         missing=sum(value is None for value in known),
         why=measured.failure,
         differs=list(cell.differs),
-        cell=(ours.attack, ours.defense, ours.ask),
+        cell=None if measured.final else (ours.attack, ours.defense, ours.ask),
     )
 
 

@@ -145,6 +145,21 @@ def test_a_cell_that_failed_has_no_number() -> None:
     assert "worlds 0 to 2" in result.caveats[0]
 
 
+def test_rows_that_a_server_refused_are_not_measured_by_the_model_before_them() -> None:
+    found = plan(["2"], worlds="0", seeds=1)
+    matrices = made_up(found)
+    told = {"released": False, "status": "not tuned", "reason": "refused by the server: policy"}
+    cells = [
+        cell.model_copy(update=told) if cell.attack == "aoa:epochs=10" else cell
+        for cell in matrices[0].cells
+    ]
+    result = put_together(found, {0: matrices[0].model_copy(update={"cells": cells})})
+    refused = [line for line in result.lines if line.column == "10 epochs"]
+    assert [(line.ours, line.why) for line in refused] == [(None, told["reason"])] * 4
+    # To run it again would change nothing.
+    assert not result.incomplete
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `organism verify` leaves behind of the cells of Table 2, small."""
