@@ -71,3 +71,15 @@ def test_tables_that_need_what_is_not_there_are_told_without_a_model(tmp_path: P
     assert "not one by one" in told
     assert "service ended" in told
     assert "built in: 1 of 1 held" in told
+
+
+def test_every_example_in_the_help_is_read(tmp_path: Path) -> None:
+    text = CliRunner().invoke(cli.main, ["reproduce", "--help"]).output
+    lines = [line.split()[2:] for line in text.splitlines() if "  mooring reproduce" in line]
+    assert len(lines) >= 4
+    for words in lines:
+        if "--target" not in words:
+            done = reproduce(*words, "--dry-run", store=tmp_path / "store")
+            assert done.exit_code == 0, done.output
+            assert "tuned models" in done.output
+    assert not (tmp_path / "paper").exists()
