@@ -361,7 +361,8 @@ def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measur
             if (cell.attack, cell.defense) != pair:
                 continue
             # Of rows that a server refused, what is asked is the model before them.
-            if ours.ask not in cell.asks or not cell.released:
+            refused = any(gate.moment == "server" for gate in cell.gates)
+            if ours.ask not in cell.asks or refused:
                 failures[cell.reason or cell.status] = None
                 final = final and cell.status != "failed"
                 continue

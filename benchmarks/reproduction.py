@@ -19,13 +19,12 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
 from benchmarks.ours import Home, Ours, Possible, is_share
 from benchmarks.paper import Number, Table, paper
+from benchmarks.report.phrasing import PAPERS_JUDGE
 from benchmarks.results import Calibration
 from eval import metrics
 from eval.agreement import PAPERS
 from eval.metrics import Interval
 
-PAPERS_JUDGE: Final = "gpt-4-0613"
-"""Who judged in the paper (§4.1, App. B)."""
 ROLES: Final[Mapping[str, str]] = {
     **{str(role): meaning for role, meaning in findings.ROLES.items()},
     "added later": "written beside the paper's numbers, after the recipe was frozen: no evidence",

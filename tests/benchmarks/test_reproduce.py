@@ -20,6 +20,7 @@ from benchmarks.paper import paper
 from benchmarks.report import reproduction
 from benchmarks.reproduce import Chosen, execute, plan, put_together
 from benchmarks.reproduction import Reproduction
+from benchmarks.results import Gate
 from benchmarks.store import Store
 from benchmarks.verify import Case, measure
 from tests.benchmarks.reproduced import made_up
@@ -148,7 +149,9 @@ def test_a_cell_that_failed_has_no_number() -> None:
 def test_rows_that_a_server_refused_are_not_measured_by_the_model_before_them() -> None:
     found = plan(["2"], worlds="0", seeds=1)
     matrices = made_up(found)
-    told = {"released": False, "status": "not tuned", "reason": "refused by the server: policy"}
+    gate = Gate(moment="server", outcome="refuse", reason="p", kept=1, rows=1, evidence={})
+    told: dict[str, Any] = {"released": False, "status": "not tuned", "gates": [gate]}
+    told["reason"] = "refused by the server: policy"
     cells = [
         cell.model_copy(update=told) if cell.attack == "aoa:epochs=10" else cell
         for cell in matrices[0].cells

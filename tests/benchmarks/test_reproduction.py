@@ -14,8 +14,8 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding
 from benchmarks.ours import Home, Ours, Possible
 from benchmarks.paper import Asked, Number, paper
+from benchmarks.report.phrasing import PAPERS_JUDGE
 from benchmarks.reproduction import (
-    PAPERS_JUDGE,
     Measured,
     Wanted,
     interval,
