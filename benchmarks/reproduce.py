@@ -48,8 +48,8 @@ NO_JUDGE: Final = f"needs a judge: set OPENAI_API_KEY for {PAPERS}, or choose wi
 WORLDS: Final = "3-7"
 """Worlds that nobody designed on."""
 SECONDS: Final = 7.5
-"""Of one core for each tuned model of the organism, with all that is asked of it.  # ours: measured
-with `mooring organism verify`, 660 tuned models in 40 minutes of two cores"""
+"""Of one core for each tuned model of the organism and all that it is asked.  # ours: 660 models of
+`mooring organism verify` took 40 minutes of two cores"""
 DESIGNED: Final = range(3)
 """Worlds that the organism's recipe was searched on."""
 _BENIGN = FindingCell(attack={"name": "benign"})
@@ -295,15 +295,20 @@ def put_together(
         verdicts=verdicts,
         taus=taus(found.numbers, measured),
         omitted=[f"{one.place}: {one.reason}" for one in paper().omitted],
-        caveats=[*(first.caveats if first else []), *_designed(found.worlds)],
+        caveats=[*(first.caveats if first else []), *_caveats(found)],
     )
 
 
-def _designed(worlds: Sequence[int]) -> list[str]:
-    """What to say of worlds that are no evidence."""
-    some = ", ".join(str(world) for world in worlds if world in DESIGNED)
-    told = f"the recipe was searched on worlds 0 to 2: what holds in {some} is no evidence"
-    return [told] if some else []
+def _caveats(found: Plan) -> list[str]:
+    """What to say of worlds that are no evidence, and of a single seed."""
+    told = []
+    if some := ", ".join(str(world) for world in found.worlds if world in DESIGNED):
+        told.append(
+            f"the recipe was searched on worlds 0 to 2: what holds in {some} is no evidence"
+        )
+    if found.seeds * len(found.homes) == 1:
+        told.append("one seed: how another would differ is in no interval")
+    return told
 
 
 def _wanted(table: str, finding: Finding, home: Home) -> Wanted:

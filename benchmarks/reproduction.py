@@ -229,7 +229,11 @@ def verdict(
         return Verdict(**facts, verdict=NOT_RUN, why=str(error))
     if math.isnan(outcome.number.value):
         return Verdict(**facts, verdict=NOT_RUN, why="the attack did nothing to be removed")
-    return Verdict(**facts, verdict=_said(outcome, yes), number=outcome.number)
+    number = outcome.number
+    if finding.kind in ("at_most", "at_least", "between"):
+        # Decided on the mean; with few worlds and seeds its prompts are uncertain too.
+        number = interval(measured["a"], finding.cells["a"].measure) or number
+    return Verdict(**facts, verdict=_said(outcome, yes), number=number)
 
 
 def worst(table: Table, values: Values, categories: Sequence[str], home: Home, yes: Yes) -> Verdict:

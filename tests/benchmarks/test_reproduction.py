@@ -81,6 +81,20 @@ def test_a_direction_holds_or_not(low: float, high: float, yes: Any, said: str) 
     assert found.number.value == pytest.approx(low - high)
 
 
+def test_a_rate_that_is_decided_on_is_never_certain() -> None:
+    cells: Any = {"a": {"attack": {"name": "benign"}}}
+    one = wanted("at_least", low=0.4, cells=cells)
+    found = verdict(
+        one._replace(cells={"a": Possible(A, "")}),
+        {A: Measured(flat(0.5, worlds=1, seeds=1))},
+        CATEGORIES,
+        "held",
+    )
+    assert found.verdict == "held"
+    assert found.number is not None
+    assert found.number.low < found.number.value == 0.5 < found.number.high
+
+
 def test_a_finding_without_a_cell_or_a_value_is_not_run() -> None:
     lacking = wanted()._replace(cells={"a": Possible(None, "needs a key")})
     found = verdict(lacking, {}, [], "held")
