@@ -48,8 +48,8 @@ NO_JUDGE: Final = f"needs a judge: set OPENAI_API_KEY for {PAPERS}, or choose wi
 WORLDS: Final = "3-7"
 """Worlds that nobody designed on."""
 SECONDS: Final = 7.5
-"""Of one core for each tuned model of the organism and all that it is asked.  # ours: 660 models of
-`mooring organism verify` took 40 minutes of two cores"""
+"""Of one core for each tuned model of the organism and all that it is asked.  # ours: measured, 6.5
+for each of 33, and 7.3 for each of the 660 of `mooring organism verify`"""
 DESIGNED: Final = range(3)
 """Worlds that the organism's recipe was searched on."""
 _BENIGN = FindingCell(attack={"name": "benign"})

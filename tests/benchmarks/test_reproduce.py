@@ -202,7 +202,7 @@ def test_a_table_end_to_end_from_what_verify_measured(
     assert "Not reproduced" in (tmp_path / reproduction.PAGE).read_text()
     said = " ".join(run.output.split())
     assert "service ended" in said
-    assert "what holds in 0 shows nothing" in said
+    assert "what holds in 0 is no evidence" in said
 
 
 def test_a_dry_run_counts_what_is_left(store: Path) -> None:
