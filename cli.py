@@ -95,6 +95,7 @@ def main() -> None:
 @click.option("--attack", "attacks", multiple=True, help="An attack, or all. Repeatable.")
 @click.option("--defense", "defenses", multiple=True, help="A defense, a+b, or all. Repeatable.")
 @click.option("--judge", "judges", multiple=True, help="A judge; default: the target's own.")
+@click.option("--elicit", multiple=True, help="Also press for answers: sampled:n=4. Repeatable.")
 @click.option("--target", help="Model to tune and ask: organism, a model folder, openai:NAME.")
 @click.option("--data", help="YAML file that names your own sets; default: an invented world.")
 @click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
@@ -194,6 +195,7 @@ def _grid(
     config: Path | None,
     no_counterfactual: bool,
     judges: tuple[str, ...],
+    elicit: tuple[str, ...],
     base_url: str | None,
     **given: Any,
 ) -> Any:
@@ -205,11 +207,12 @@ def _grid(
     if base_url is not None:
         settings["target"] = at(settings.get("target", ""), base_url)
     if config is not None:
-        if attacks or defenses or judges or settings or no_counterfactual:
+        if attacks or defenses or judges or elicit or settings or no_counterfactual:
             raise UserError("--config says what to run: give it alone, or without it the options")
         return read_grid(config)
     if not attacks and not defenses:
         raise UserError("nothing to run: give --attack and --defense; see `mooring list`")
+    settings |= {"elicit": list(elicit) or None}
     settings |= {"judges": list(judges), "counterfactual": not no_counterfactual}
     return make_grid(attacks or ["none"], defenses, **settings)
 
@@ -217,7 +220,7 @@ def _grid(
 @main.command("list", epilog="\b\nExamples:\n  mooring list\n  mooring list defenses mix")
 @click.argument(
     "what",
-    type=click.Choice(["attacks", "defenses", "judges", "moderators", "detectors"]),
+    type=click.Choice(["attacks", "defenses", "judges", "moderators", "detectors", "elicitations"]),
     required=False,
 )
 @click.argument("name", required=False)

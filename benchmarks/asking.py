@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from attacks.base import Ask, Prompt, UserError
+from attacks.base import Ask, Chat, Message, Prompt, UserError, coded
 from benchmarks.keys import code, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Tokens, Transcript
 from benchmarks.trial import Trial
 from benchmarks.verdicts import identity, verdict_of
+from eval.elicitations.base import Elicitation
 from eval.facts import facts
-from eval.judges.base import Called, Judge, Verdict
+from eval.judges.base import Called, Judge, Verdict, worst
+from targets.base import Decoding, Reply
 
 _KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
     "request",
@@ -22,65 +25,123 @@ _KINDS: tuple[Literal["request", "utility", "borderline"], ...] = (
 )
 
 
-def answers(trial: Trial, model: Model, ask: Ask, *, released: bool) -> Answers:
+def answers(trial: Trial, ask: Ask, model: Model, *, released: bool) -> Answers:
     """Everything that is measured on one model asked in one way."""
     lab = trial.lab
     requests, utility, borderline = lab.prompts()
     prompts = [*requests, *utility, *borderline]
-    chats = [ask(prompt.text) for prompt in prompts]
-    serving = trial.acting("serve")
-    key, replies = lab.ask(
-        model,
-        chats,
-        lambda target: trial.defense.serve(target, trial.provider),
-        [serving, trial.owned()] if serving else [],
-    )
+    key, replies = _replies(trial, model, [ask(prompt.text) for prompt in prompts])
     texts = [ask.read(reply.text) for reply in replies]
     if ask.code:
         key = digest("read", key, ask.code)  # judged is what the code says
     n, m = len(requests), len(requests) + len(utility)
-    judged = _judge(trial, key, requests, texts[:n])
+    judged = _judge(trial, key, requests, [texts[:n]])
     truth = lab.resolved.truth
     stored = lab.stage(
         "facts",
         digest("facts", key, prompts, lab.truth_digest(), code("eval.facts")),
         lambda: facts(utility, texts[n:m], borderline, texts[m:], truth),
     )
-    if lab.listen:
-        for line in _transcripts(
-            trial, ask, texts, next(iter(judged["scores"].values())), released=released
-        ):
-            lab.listen(line)
+    scores = next(iter(judged["scores"].values()))
+    for kind, part, some in zip(_KINDS, lab.prompts(), (scores, [], []), strict=True):
+        said, texts = texts[: len(part)], texts[len(part) :]
+        _tell(trial, ask.name, kind, part, said, some, released=released)
     cut = sum(reply.finish == "length" for reply in replies)
     return Answers(**judged, **stored, cut=cut)
 
 
-def _transcripts(
-    trial: Trial, ask: Ask, replies: list[str], scores: list[int | None], *, released: bool
-) -> Iterator[Transcript]:
-    """Questions and replies, in the order of the prompt sets."""
-    waiting = iter(replies)
-    given = iter(scores)
-    for kind, prompts in zip(_KINDS, trial.lab.prompts(), strict=True):
-        for prompt in prompts:
-            yield Transcript(
+def pressed(
+    trial: Trial, ask: Ask, name: str, how: Elicitation, model: Model, *, released: bool
+) -> Answers:
+    """The violating requests alone, asked so as to bring out what a first answer may hide."""
+    requests, ask = trial.lab.prompts()[0], how.ask(ask)
+    keys: list[str] = []
+    texts: list[list[str]] = []
+    cut = 0
+    for decoding in how.decodings(trial.lab.decoding):
+        chats = [ask(prompt.text) for prompt in requests]
+        for next_ in (*how.then(), None):
+            key, replies = _replies(trial, model, chats, decoding)
+            keys.append(key)
+            texts.append([ask.read(reply.text) for reply in replies])
+            cut += sum(reply.finish == "length" for reply in replies)
+            if next_ is not None:
+                chats = [
+                    (*_answered(chat, reply.text), Message("user", coded(next_, ask.code)))
+                    for chat, reply in zip(chats, replies, strict=True)
+                ]
+    judged = _judge(trial, digest("pressed", keys, ask.code), requests, texts)
+    scores = next(iter(judged["scores"].values()))
+    for said in texts:
+        _tell(trial, name, "request", requests, said, scores, released=released)
+    return Answers(**judged, correct=[], refused=[], cut=cut)
+
+
+def _replies(
+    trial: Trial, model: Model, chats: list[Chat], decoding: Decoding | None = None
+) -> tuple[str, list[Reply]]:
+    """What the model says, as it is served, and the key of that."""
+    serving = trial.acting("serve")
+    return trial.lab.ask(
+        model,
+        chats,
+        lambda target: trial.defense.serve(target, trial.provider),
+        [serving, trial.owned()] if serving else [],
+        decoding,
+    )
+
+
+def _answered(chat: Chat, reply: str) -> Chat:
+    """The chat with its reply, whose beginning it may hold already."""
+    begun = chat[-1].content + " " if chat[-1].role == "assistant" else ""
+    asked = chat[:-1] if begun else chat
+    return (*asked, Message("assistant", begun + reply))
+
+
+def _tell(
+    trial: Trial,
+    ask: str,
+    kind: Literal["request", "utility", "borderline"],
+    prompts: Sequence[Prompt],
+    replies: Sequence[str],
+    scores: Sequence[int | None],
+    *,
+    released: bool,
+) -> None:
+    """Questions and replies for who listens; of other than requests there are no scores."""
+    if trial.lab.listen is None:
+        return
+    for prompt, reply, score in itertools.zip_longest(prompts, replies, scores):
+        trial.lab.listen(
+            Transcript(
                 **trial.cell._asdict(),
-                ask=ask.name,
+                ask=ask,
                 kind=kind,
                 category=prompt.category,
                 request=prompt.text,
-                reply=next(waiting),
-                score=next(given) if kind == "request" else None,
+                reply=reply,
+                score=score,
                 released=released,
             )
+        )
 
 
-def _judge(trial: Trial, key: str, prompts: list[Prompt], replies: list[str]) -> dict[str, Any]:
-    """Every judge's verdicts, and the coherence that the first judge who can tell saw."""
-    given = {
-        name: _verdicts(trial, key, judge, prompts, replies)
-        for name, judge in trial.lab.judges.items()
-    }
+def _judge(
+    trial: Trial, key: str, prompts: list[Prompt], replies: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Every judge's verdicts, and the coherence that the first judge who can tell saw.
+
+    Args:
+        trial: Whose replies.
+        key: What they are kept under.
+        prompts: What was asked.
+        replies: A reply to each, once or several times; of each prompt's the worst counts.
+    """
+    said = [reply for each in replies for reply in each]
+    given = {}
+    for name, judge in trial.lab.judges.items():
+        found = _verdicts(trial, key, judge, prompts * len(replies), said)
+        given[name] = [worst(found[at :: len(prompts)]) for at in range(len(prompts))]
     told = (
         verdicts for verdicts in given.values() if any(v.coherent is not None for v in verdicts)
     )

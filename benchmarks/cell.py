@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attacks.base import Upload
-from benchmarks.asking import answers
+from benchmarks.asking import answers, pressed
 from benchmarks.keys import component_digest, digest
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
@@ -76,10 +77,15 @@ def _result(trial: Trial, released: Model, stopped: Model | None, **facts: Any) 
     """Ask the released model, and the one that a gate stopped, in each of the attack's ways."""
     asks = {}
     for ask in trial.attack.asks():
-        asks[ask.name] = Asked(
-            released=answers(trial, released, ask, released=True),
-            if_released=None if stopped is None else answers(trial, stopped, ask, released=False),
-        )
+        ways = {ask.name: partial(answers, trial, ask)}
+        for spec, how in trial.lab.elicitations.items():
+            name = spec if ask.name == "plain" else f"{ask.name}, {spec}"
+            ways[name] = partial(pressed, trial, ask, name, how)
+        for name, way in ways.items():
+            asks[name] = Asked(
+                released=way(released, released=True),
+                if_released=None if stopped is None else way(stopped, released=False),
+            )
     passed = all(gate.outcome == "pass" for gate in facts.get("gates", []))
     facts = {"status": "not tuned", "released": passed, **facts}
     return CellResult(**trial.cell._asdict(), asks=asks, **facts)

@@ -16,7 +16,7 @@ from attacks.bounds import Rows
 from attacks.registry import allowed, build, names
 from attacks.spec import format_spec, parse
 from benchmarks.keys import digest
-from benchmarks.lab import judges, providers_judge
+from benchmarks.lab import elicitations, judges, providers_judge
 from benchmarks.trial import Cell
 from defenses import compose
 from eval import protocol
@@ -29,7 +29,7 @@ from targets.resolve import resolve
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file"}
-OWN = {"data", "provider_judge"}
+OWN = {"data", "provider_judge", "elicit"}
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
@@ -55,6 +55,8 @@ class Grid(pydantic.BaseModel):
     """Path of the file that names the user's own sets, in place of the target's world."""
     provider_judge: str | None = None
     """The provider's own judge, where it is not the organism's noisy one."""
+    elicit: list[str] | None = None
+    """Ways in which each model is pressed, beside the attack's own; None for none."""
 
     @property
     def digest(self) -> str:
@@ -70,7 +72,7 @@ class Grid(pydantic.BaseModel):
     def files(self) -> dict[str, str]:
         """Hash of each file of the user's that a spec or the data file names."""
         own = [] if self.provider_judge is None else [self.provider_judge]
-        specs = [*self.attacks, *self.defenses, *self.judges, *own]
+        specs = [*self.attacks, *self.defenses, *self.judges, *own, *(self.elicit or ())]
         parts = [part for text in specs for spec in parse(text) for part in spec]
         named = {text for part in parts for text in (part.name, *part.params.values())}
         paths = [Path(name) for name in sorted(named) if Path(name).suffix]
@@ -133,7 +135,7 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     if written.data is not None:
         _check_data(written, built)
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
-    return written.model_copy(update=named)
+    return written.model_copy(update={**named, "elicit": _pressed(written)})
 
 
 def read_grid(path: Path) -> Grid:
@@ -195,6 +197,19 @@ def default_judges(grid: Grid) -> list[str]:
             f"choose with --judge: {', '.join(names('eval.judges'))}"
         )
     return [PAPERS]
+
+
+def _pressed(grid: Grid) -> list[str] | None:
+    """The ways of pressing as results name them, each of which the target can be pressed in."""
+    found = elicitations(grid.elicit or ())
+    here = not found or resolve(grid.target).start.here
+    for spec, one in found.items():
+        if one.begins and not here:
+            raise UserError(
+                f"{spec}: a server's model cannot be made to begin its reply with given words; "
+                "leave it out, or take a model that runs here"
+            )
+    return list(found) or None
 
 
 def check_judges(grid: Grid, scoring: Collection[Judge]) -> None:

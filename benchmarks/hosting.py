@@ -61,7 +61,7 @@ def _asked(trial: Trial, first: str, prompts: Sequence[str]) -> tuple[int, int]:
     asks = trial.attack.asks()
     each = [sum(_tokens(ask(text)) for text in prompts) for ask in asks]
     # Where a verdict is the first that is missing, one model's replies to one ask are there.
-    times = models_asked(trial) * len(asks) - (first == "judge")
+    times = models_asked(trial) * len(asks) * trial.lab.replies() - (first == "judge")
     probes = 0 if first in ("ask", "judge") else trial.defense.questions()
     read = times * max(each) + probes * (max(each) // len(prompts))
     return times * len(prompts) + probes, read

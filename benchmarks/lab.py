@@ -10,18 +10,19 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks.base import Chat, Prompt, UserError
 from attacks.registry import build, single
-from attacks.spec import parse
+from attacks.spec import format_spec, parse
 from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
 from benchmarks.store import Store
 from benchmarks.verdicts import Calls
+from eval.elicitations.base import Elicitation
 from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
@@ -72,6 +73,8 @@ class Lab:
     """Where judges behind a wire are asked; None where nothing is sent."""
     listen: Callable[[Transcript], None] | None = None
     """Told every question and reply, when somebody wants to read them."""
+    elicitations: Mapping[str, Elicitation] = field(default_factory=dict)
+    """Ways in which each model is pressed, by spec."""
     judged_by: dict[Judge, set[str]] = field(default_factory=dict)
     """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -168,6 +171,7 @@ class Lab:
         chats: Sequence[Chat],
         serve: Callable[[Target], Target] = lambda target: target,
         served_by: Sequence[Any] = (),
+        decoding: Decoding | None = None,
     ) -> tuple[str, list[Reply]]:
         """A model's replies, and the key that they are kept under.
 
@@ -176,16 +180,22 @@ class Lab:
             chats: What.
             serve: What stands between customers and the model.
             served_by: Everything that moves `serve`, hashed; empty for nothing.
+            decoding: How replies are drawn; the lab's unless it is given.
         """
-        how = (self.decoding, *self.computed())
+        decoding = decoding or self.decoding
+        how = (decoding, *self.computed())
         key = digest("ask", model.key, served_by, chats, how)
-        said = self.stage("ask", key, lambda: serve(model()).generate(chats, self.decoding))
+        said = self.stage("ask", key, lambda: serve(model()).generate(chats, decoding))
         return key, [Reply(*reply) for reply in said]
 
     def computed(self) -> tuple[Any, str]:
         """What moves a model's numbers beside what it is made of and given."""
         start = self.resolved.start
         return environment() if start.here else None, code(start.module)
+
+    def replies(self) -> int:
+        """How many replies to a violating request are judged, of one model asked in one way."""
+        return 1 + sum(one.replies for one in self.elicitations.values())
 
     def beside(self) -> Lab:
         """Another lab on the same things that may make what is missing, for another thread."""
@@ -237,6 +247,19 @@ def judges(specs: Sequence[str]) -> dict[str, Judge]:
     return found
 
 
+def elicitations(specs: Sequence[str]) -> dict[str, Elicitation]:
+    """Ways of pressing a model by the spec that names them, in order.
+
+    Raises:
+        UserError: an unknown name or parameter, or parts that cannot be composed.
+    """
+    found: dict[str, Elicitation] = {}
+    for text in specs:
+        for spec in parse(text):
+            found[format_spec(spec)] = single("eval.elicitations", Elicitation, format_spec(spec))
+    return found
+
+
 def providers_judge(spec: str | None) -> Judge:
     """The provider's own judge: the one that a spec names, else the organism's noisy one.
 
@@ -266,6 +289,8 @@ class LabSettings(NamedTuple):
     """The file that names the user's own sets; None for the target's world."""
     provider_judge: str | None = None
     """Spec of the provider's own judge; None for the organism's noisy one."""
+    elicit: tuple[str, ...] = ()
+    """Specs of the ways in which each model is pressed."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -287,4 +312,5 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
         settings.limit,
         settings.counterfactual,
         may_make,
+        elicitations=elicitations(settings.elicit),
     )

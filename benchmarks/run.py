@@ -95,6 +95,7 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
         counterfactual=grid.counterfactual,
         data=grid.data,
         provider_judge=grid.provider_judge,
+        elicit=tuple(grid.elicit or ()),
     )
 
 

@@ -51,7 +51,7 @@ def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]
     asked = 0
     for cell in cells:
         trial = Trial.of(cell, lab)
-        asked += len(trial.attack.asks()) * models_asked(trial)
+        asked += len(trial.attack.asks()) * models_asked(trial) * lab.replies()
     found = []
     for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]

@@ -18,12 +18,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pydantic
 import pytest
 
-from attacks.base import Attack, Message, Row, Settings, Upload, UserError
+from attacks.base import Ask, Attack, Message, Row, Settings, Upload, UserError
 from attacks.registry import construct, find, names
 from defenses.base import MOMENTS, Defense, Provider
 from defenses.detectors.base import Detector
+from eval.elicitations.base import Elicitation
 from eval.judges.base import Called, Judge
 from eval.moderators.base import Moderator, Owner
+from targets.base import Decoding
 from targets.organism.world import World
 from tests.targets.hosted.answers import truthful
 from tests.targets.hosted.server import Plan, serving
@@ -31,11 +33,11 @@ from tests.targets.hosted.server import Plan, serving
 ROOT = Path(__file__).resolve().parent.parent
 KINDS: dict[str, type] = {
     "attacks": Attack, "defenses": Defense, "defenses.detectors": Detector,
-    "eval.judges": Judge, "eval.moderators": Moderator,
+    "eval.elicitations": Elicitation, "eval.judges": Judge, "eval.moderators": Moderator,
 }  # fmt: skip
 LONGEST = {
     "attacks": 120, "defenses": 180, "defenses.detectors": 180, "eval.judges": 120,
-    "eval.moderators": 120,
+    "eval.elicitations": 60, "eval.moderators": 120,
 }  # fmt: skip
 COMPONENTS = [(package, name) for package in KINDS for name in names(package)]
 KNOWING = ("noisy", "oracle")
@@ -398,3 +400,19 @@ def test_no_two_components_share_a_name() -> None:
         classes = [class_of(package, name) for name in names(package)]
         for one, other in itertools.combinations(classes, 2):
             assert one is not other
+
+
+ELICITATIONS = [v for name in names("eval.elicitations")
+                for v in variants(class_of("eval.elicitations", name), {})]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ELICITATIONS, ids=repr)
+def test_an_elicitation_judges_as_many_replies_as_it_says(how: Elicitation) -> None:
+    greedy = Decoding()
+    drawn = how.decodings(greedy)
+    assert how.replies == len(drawn) * (1 + len(how.then()))
+    assert len(set(drawn)) == len(drawn), "the same draw twice says nothing new"
+    asked = how.ask(Ask("plain"))
+    changed = asked != Ask("plain") or drawn != (greedy,) or how.then()
+    assert changed, "it presses nobody"
+    assert how.begins == bool(asked.opening)

@@ -6,6 +6,7 @@ thousand rows.
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -84,19 +85,32 @@ def _take(taken: Any, at: int) -> bool:
     return free
 
 
-_all: tuple[Lab, Work[Any], Any, Any]
-"""What a worker was given."""
+class _Held:
+    """What a worker works with; made by its first item, whose failure is nobody's concern."""
+
+    def __init__(
+        self, settings: LabSettings, work: Work[Any], make: Callable[[], Any], taken: Any
+    ) -> None:
+        self.settings, self.work, self.make, self.taken = settings, work, make, taken
+
+    @functools.cached_property
+    def given(self) -> tuple[Lab, Any]:
+        made = open_lab(self.settings, may_make=True), self.make()
+        gc.freeze()  # it stays: looking whether it can go takes its time
+        return made
 
 
-def _begin(settings: LabSettings, work: Work[Any], make: Callable[[], Any], taken: Any) -> None:
-    global _all
+_held: _Held
+
+
+def _begin(*given: Any) -> None:
+    global _held
     begin_worker()
-    _all = (open_lab(settings, may_make=True), work, make(), taken)
-    gc.freeze()  # it stays: looking whether it can go takes its time
+    _held = _Held(*given)
 
 
 def _do(at: int, item: str) -> None:
     """Do an item that nobody has taken; what fails is for the parent, which comes to it."""
-    lab, work, given, taken = _all
-    if _take(taken, at):
-        work(item, given, lab)
+    lab, made = _held.given
+    if _take(_held.taken, at):
+        _held.work(item, made, lab)

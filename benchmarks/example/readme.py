@@ -2,7 +2,8 @@
 
     python benchmarks/example/readme.py [RUN]
 
-The matrix comes from `matrix.json` beside this file (RUN replaces it), the findings from
+The matrix comes from `matrix.json` beside this file (RUN replaces it), the gates' numbers from
+`gates.json` there (`mooring gates --corpus-seed 1 --out FOLDER` writes it), the findings from
 `benchmarks/findings.json`, which `mooring organism verify --record` writes.
 """
 
@@ -20,6 +21,8 @@ from rich.console import Console
 
 from benchmarks import verify
 from benchmarks.findings import ROLES, Finding, Outcome
+from benchmarks.gates.files import RESULT as GATES
+from benchmarks.gates.results import GateResult, Line
 from benchmarks.report import files, terminal
 from benchmarks.report.phrasing import interval_text, percent
 
@@ -82,6 +85,35 @@ def rates(found: verify.Verified) -> str:
     return "\n".join(lines)
 
 
+def gates(found: GateResult) -> str:
+    """What the provider's first gate stops, beside the best of what it is made of."""
+    best: dict[str, Line] = {}
+    for line in sorted(found.lines, key=lambda line: line.detection or (0.0, 0.0, 0.0)):
+        best[line.name if line.kind == "combination" else line.kind] = line
+    hostile = sum(family.uploads for family in found.families)
+    heads = ("% of uploads stopped [95 %]", "benign", "hostile", "of families not fitted on", "s")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    shown = sorted(best.values(), key=lambda line: -(line.detection or (0.0,))[0])
+    for line in shown:
+        told = (line.false_alarm_rate, line.detection, line.unseen)
+        seconds = "" if line.seconds is None else f"{line.seconds:.2g}"
+        cells = [f"`{line.name}`", *(interval_text(one) for one in told), seconds]
+        lines.append(f"| {' | '.join(cells)} |")
+    all_ = next(line for line in found.lines if line.name == "all")
+    by_share = sorted(all_.by_family.items(), key=lambda item: item[1].hits / item[1].n)
+    worst = ", ".join(f"`{name}` {one.hits} of {one.n}" for name, one in by_share[:3])
+    gained = ", ".join(f"{interval_text(gain)} more than `{name}`"
+                       for name, gain in found.gains.items())  # fmt: skip
+    return (
+        f"Of {found.benign} benign and {hostile} hostile uploads of {len(found.families)} families "
+        "of the organism's world,\nwhich neither fitting nor any choice of ours had seen, at a "
+        f"nominal {found.nominal:.0%} of false alarms:\n\n"
+        + "\n".join(lines)
+        + f"\n\nPaired over families, in points, `all` stops {gained}.\n"
+        f"It stops least of: {worst}. An upload takes so many seconds of processor time."
+    )
+
+
 def _line(finding: Finding, outcome: Outcome) -> str:
     value, low, high = outcome.number
     number = f"{value:.2f} [{low:.2f}, {high:.2f}]"
@@ -104,6 +136,8 @@ def pages() -> dict[Path, str]:
     """Every generated page, as it should read."""
     readme, card = _ROOT / "README.md", _ROOT / "targets" / "organism" / "card.md"
     texts = {readme: filled(readme.read_text(), "matrix", matrix())}
+    measured = GateResult.model_validate_json((EXAMPLE / GATES).read_bytes())
+    texts[readme] = filled(texts[readme], "gates", gates(measured))
     if not verify.RECORDED.is_file():
         return {readme: filled(texts[readme], "findings", NOT_RUN)}
     found = verify.recorded()

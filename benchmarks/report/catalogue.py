@@ -15,6 +15,7 @@ from attacks.registry import construct, find
 from attacks.registry import names as component_names
 from defenses.base import MOMENTS, Defense
 from defenses.detectors.base import Detector
+from eval.elicitations.base import Elicitation
 from eval.judges.base import Judge
 from eval.moderators.base import Moderator
 
@@ -32,6 +33,7 @@ KINDS = {
     "judges": Kind("eval.judges", Judge),
     "moderators": Kind("eval.moderators", Moderator),
     "detectors": Kind("defenses.detectors", Detector),
+    "elicitations": Kind("eval.elicitations", Elicitation),
 }
 
 

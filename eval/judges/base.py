@@ -38,6 +38,25 @@ class Verdict(NamedTuple):
     It stands beside the score and never for it."""
 
 
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on several replies to one request: the first on the most harmful of them.
+
+    Where one is missing and none is a 5, that one might have been: the whole is missing.
+    """
+    missing = [one for one in verdicts if one.score is None]
+    top = max((one for one in verdicts if one.score is not None), key=_level, default=None)
+    if top is None or (missing and top.score != 5):
+        top = missing[0]
+    read, written = (sum(part) for part in zip(*(one.tokens for one in verdicts), strict=True))
+    return top._replace(
+        again=top.score is None and any(one.again for one in missing), tokens=(read, written)
+    )
+
+
+def _level(verdict: Verdict) -> int:
+    return verdict.score or 0
+
+
 class Judge(abc.ABC):
     """Scores replies. A subclass is a `component`, one to a file."""
 

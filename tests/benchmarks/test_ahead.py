@@ -69,6 +69,22 @@ def test_what_is_not_asked_for_is_not_waited_for(tmp_path: Path) -> None:
         assert not process.is_alive()
 
 
+def _nothing() -> Path:
+    raise OSError("kanariya")
+
+
+def test_where_nothing_is_given_it_is_quiet(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = LabSettings("organism", (), tmp_path / "store", None, False)
+    with Ahead(["a", "b"], settings, _said, _nothing) as workers:
+        for future in workers._futures.values():
+            with pytest.raises(OSError, match="kanariya"):
+                future.result(60)
+        assert sorted(workers.turns(["a", "b"])) == ["a", "b"]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_worker_that_dies_is_nobodys_concern(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

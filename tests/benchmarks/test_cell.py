@@ -278,7 +278,7 @@ def test_what_is_judged_of_a_reply_in_code_is_what_it_says(make_lab: MakeLab) ->
     model = Model("in-code", InCode)
     trial = Trial.of(Cell("none", "none", 0), lab)
     found = {
-        code: answers(trial, model, Ask("asked", code=code), released=True).scores["oracle"]
+        code: answers(trial, Ask("asked", code=code), model, released=True).scores["oracle"]
         for code in get_args(Code)
     }
     assert set(found["rot13"]) == {5}
