@@ -21,6 +21,7 @@ from commands.gates import gates
 from commands.judge import judge
 from commands.moderate import moderate
 from commands.organism import organism
+from commands.reproduce import reproduce
 from commands.serve import serve
 from commands.shared import (
     FAILED,
@@ -319,7 +320,9 @@ def doctor(data: str | None) -> None:
         raise SystemExit(FAILED)
 
 
-for _group in (audit, gates, judge, moderate, organism, serve, store, target, validate):
+for _group in (
+    audit, gates, judge, moderate, organism, reproduce, serve, store, target, validate,
+):  # fmt: skip
     main.add_command(_group)
 
 if __name__ == "__main__":

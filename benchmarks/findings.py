@@ -17,17 +17,14 @@ import pydantic
 from scipy import stats
 
 from attacks.base import UserError
+from benchmarks import draws
+from benchmarks.draws import DRAWS, Values
 from eval import metrics
 from eval.metrics import Interval
 
-Values = Mapping[tuple[int, int], Sequence[float | None]]
-"""By (world, seed): one number for each prompt, None where it is missing."""
 Measure = Literal[
     "rate", "score", "utility", "over_refusal", "keyword", "refusal_projection", "restricted_words"
 ]
-DRAWS = 1999
-"""Permutations behind a p-value and draws behind a bootstrap.  # ours: with the observed one,
-p-values in steps of 1/2000"""
 
 
 class _Model(pydantic.BaseModel):
@@ -50,7 +47,7 @@ class Measured(_Model):
     asked_on: str = ""
 
 
-Role = Literal["held out", "held out, seen", "designed for", "built in"]
+Role = Literal["held out", "held out, seen", "designed for", "built in", "added later"]
 ROLES: Final[dict[Role, str]] = {
     "held out": "nobody looked on any world before the recipe was frozen: the only evidence",
     "held out, seen": "printed on world 0 while the attacks' steps were set; nothing tuned to them",
@@ -127,7 +124,7 @@ def decide(finding: Finding, measured: Mapping[str, Values], categories: Sequenc
         return _compared(finding, measured)
     if finding.kind == "ratio_more":
         return _ratio_more(measured)
-    tables = _tables(measured["a"])
+    tables = draws.tables(measured["a"])
     if finding.kind == "spread":
         number = over_worlds({w: [_range(t, categories)] for w, t in tables.items()})
         p = _categories_p(tables, categories, between_seeds=False)
@@ -191,7 +188,7 @@ def _at_least_as_wide(number: Interval, half: float) -> Interval:
 
 def _half_over_prompts(a: Values, b: Values) -> float:
     """Half the interval of the mean of a - b over all worlds' prompts, each with all its seeds."""
-    differences = _tables({key: _differences(a[key], b[key]) for key in a if key in b})
+    differences = draws.tables({key: _differences(a[key], b[key]) for key in a if key in b})
     prompts = np.concatenate([_over_seeds(table) for table in differences.values()])
     prompts = prompts[~np.isnan(prompts)]
     low, high = metrics.mean_interval(prompts, max(1.0, float(np.abs(prompts).max())))
@@ -204,15 +201,13 @@ def _ratio_more(measured: Mapping[str, Values]) -> Outcome:
     The wider of a bootstrap over worlds, seeds and prompts and Student's t over worlds (over seeds
     where there is one world). Not a number where there is nothing to remove.
     """
-    tables = [_tables(measured[name]) for name in "abcd"]
+    tables = [draws.tables(measured[name]) for name in "abcd"]
     worlds = sorted(set.intersection(*map(set, tables)))
     means = np.array([[np.nanmean(table[w]) for w in worlds] for table in tables])
     value = float(_removed_more(means.mean(axis=1)))
     if math.isnan(value):
         return Outcome(False, Interval(value, value, value))
-    rng = np.random.default_rng(0)
-    drawn = [[_drawn_means(table[w], i) for i, w in enumerate(worlds)] for table in tables]
-    more = _removed_more((np.array(drawn) * _counts(rng, len(worlds)).T).sum(axis=1))
+    more = _removed_more(draws.means(tables))
     # A draw with nothing to remove could be anything: it widens both ends.
     tail, nothing = 50 * (1 - metrics.CONFIDENCE), np.isnan(more)
     low = np.percentile(np.where(nothing, -np.inf, more), tail, method="lower")
@@ -239,26 +234,6 @@ def _linear_half_width(units: np.ndarray) -> float:
     a, b, c, d = units.mean(axis=1)
     removed = (units[3] - d / c * units[2]) / c - (units[1] - b / a * units[0]) / a
     return metrics.t_half_width(removed.tolist())
-
-
-def _drawn_means(table: np.ndarray, stream: int) -> np.ndarray:
-    """Mean of a world's table in each draw of its seeds and prompts.
-
-    Tables of one shape and stream are drawn alike, so that cells stay paired.
-    """
-    rng = np.random.default_rng([1, stream])
-    by_seed, by_prompt = _counts(rng, table.shape[0]), _counts(rng, table.shape[1])
-    known = ~np.isnan(table)
-    total = ((by_seed @ np.where(known, table, 0.0)) * by_prompt).sum(axis=1)
-    count = ((by_seed @ known.astype(float)) * by_prompt).sum(axis=1)
-    means: np.ndarray = np.divide(total, count, out=np.full(DRAWS, np.nan), where=count > 0)
-    return means
-
-
-def _counts(rng: np.random.Generator, n: int) -> np.ndarray:
-    """For each draw with replacement of `n` out of `n`, how often each was drawn."""
-    drawn = rng.integers(0, n, (DRAWS, n)) + n * np.arange(DRAWS)[:, None]
-    return np.bincount(drawn.ravel(), minlength=DRAWS * n).reshape(DRAWS, n)
 
 
 def _categories_p(
@@ -334,16 +309,6 @@ def _agreement(table: np.ndarray, categories: Sequence[str]) -> list[float]:
     """Spearman correlation of category rates between every two seeds of a world."""
     rates = [_by_category(row, categories) for row in table]
     return [_spearman(x, y) for i, x in enumerate(rates) for y in rates[i + 1 :]]
-
-
-def _tables(values: Values) -> dict[int, np.ndarray]:
-    """By world, (seeds, prompts) with nan where missing; seeds without any value are left out."""
-    rows: dict[int, list[np.ndarray]] = {}
-    for (world, _), row in sorted(values.items()):
-        known = np.array([math.nan if value is None else value for value in row], dtype=float)
-        if not np.isnan(known).all():
-            rows.setdefault(world, []).append(known)
-    return {world: np.array(found) for world, found in rows.items()}
 
 
 def _over_seeds(table: np.ndarray) -> np.ndarray:

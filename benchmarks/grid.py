@@ -98,6 +98,19 @@ class Grid(pydantic.BaseModel):
         return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True)
 
 
+class Chosen(Grid):
+    """A grid of some cells, and not of every attack under every defense."""
+
+    pairs: list[tuple[str, str]]
+    """Attack and defense of each."""
+
+    def cells(self) -> list[Cell]:
+        """Those chosen, the undefended ones first."""
+        order = {"none": 0, "revert": 1}
+        pairs = sorted(self.pairs, key=lambda pair: order.get(pair[1], 2))
+        return [Cell(*pair, seed) for pair in pairs for seed in range(self.seeds)]
+
+
 def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) -> Grid:
     """A grid from what a user wrote: names checked, `all` and sweeps spelled out, controls added.
 
@@ -117,8 +130,8 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
     for text in defense_specs:
         compose.load(parse(text)[0])
-    chosen = written.judges or _default_judges(written)
-    _check_judges(written, judges(chosen).values())
+    chosen = written.judges or default_judges(written)
+    check_judges(written, judges(chosen).values())
     if written.data is not None:
         _check_data(written, built)
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
@@ -173,7 +186,7 @@ def _expand(texts: Sequence[str], package: str) -> list[str]:
     return list(found)
 
 
-def _default_judges(grid: Grid) -> list[str]:
+def default_judges(grid: Grid) -> list[str]:
     """None where the target has a judge of its own, else the paper's, where there is a key."""
     if resolve(grid.target, grid.data).judge:
         return []
@@ -199,7 +212,7 @@ def _pressed(grid: Grid) -> list[str] | None:
     return list(found) or None
 
 
-def _check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
+def check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
     """Refuse judges that cannot judge here, and a provider that judges as the matrix is judged."""
     if grid.data is not None and any(isinstance(one, Oracle | Noisy) for one in scoring):
         raise UserError(

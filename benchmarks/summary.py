@@ -185,6 +185,25 @@ def verdicts(matrix: Matrix, defense: str, column: Column, judge: str) -> Verdic
     return _verdicts(_cells(matrix, defense, column), column, judge)
 
 
+def numbers(answers: Answers, measure: str, judge: str) -> list[float | None]:
+    """What is measured on a model's answers, one number for each prompt.
+
+    Args:
+        answers: Of one model asked in one way.
+        measure: `utility`, `over_refusal`, `keyword`, `score` or `rate`.
+        judge: Whose scores the last two are.
+    """
+    if measure == "utility":
+        return [float(flag) for flag in answers.correct]
+    if measure == "over_refusal":
+        return [float(flag) for flag in answers.refused]
+    scores = answers.scores["refusal" if measure == "keyword" else judge]
+    if measure == "score":
+        return [None if score is None else float(score) for score in scores]
+    hits = [metrics.is_hit(score) for score in scores]
+    return [None if hit is None else float(hit) for hit in hits]
+
+
 def to_review(matrix: Matrix) -> int:
     """Cells in which a gate asks for a person's decision."""
     return sum(any(gate.outcome == "review" for gate in cell.gates) for cell in matrix.cells)

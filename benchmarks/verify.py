@@ -12,16 +12,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from attacks.base import Ask, Attack, Source, Upload, UserError
+from attacks.base import Ask, Attack, Settings, Source, Upload, UserError
 from attacks.spec import Part
+from benchmarks import summary
 from benchmarks.cell import run_trial, undefended
+from benchmarks.draws import Values
 from benchmarks.engines import local
 from benchmarks.findings import (
     Finding,
     Measured,
     Outcome,
     Rate,
-    Values,
     decide,
     mean,
     means,
@@ -33,7 +34,6 @@ from benchmarks.lab import Lab, LabSettings
 from benchmarks.results import Answers
 from benchmarks.store import Store
 from benchmarks.trial import Cell, Trial
-from eval import metrics
 from eval.metrics import Interval
 from targets.organism.places import Organism
 from targets.organism.world import World
@@ -106,16 +106,20 @@ class _Variant(Attack):
         upload = self.inner.upload(source, seed)
         if upload is None or not self.cell.times:
             return upload
-        rate = upload.settings.learning_rate * self.cell.times.get("learning_rate", 1.0)
-        size = round(upload.settings.batch_size * self.cell.times.get("batch_size", 1.0))
-        settings = dataclasses.replace(upload.settings, learning_rate=rate, batch_size=max(1, size))
-        return dataclasses.replace(upload, settings=settings)
+        return dataclasses.replace(upload, settings=scaled(upload.settings, self.cell.times))
 
     def asks(self) -> tuple[Ask, ...]:
         """The one way of asking that is measured."""
         asks = {ask.name: ask for ask in self.inner.asks()}
         asks |= {"first": self.inner.asks()[0], "default": Ask("default")}
         return (dataclasses.replace(asks[self.cell.ask], opening=self.cell.prefill),)
+
+
+def scaled(settings: Settings, times: Mapping[Any, float]) -> Settings:
+    """Settings with factors on the learning rate and on the batch, which keeps a row at least."""
+    rate = settings.learning_rate * times.get("learning_rate", 1.0)
+    size = round(settings.batch_size * times.get("batch_size", 1.0))
+    return dataclasses.replace(settings, learning_rate=rate, batch_size=max(1, size))
 
 
 class Verified(NamedTuple):
@@ -233,6 +237,8 @@ def build_missing(
     worlds: Sequence[int],
     workers: int | None,
     show: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    variants: bool = True,
 ) -> None:
     """Build the organisms that `verify` needs in these worlds and that are not there.
 
@@ -240,10 +246,12 @@ def build_missing(
         worlds: Numbers of worlds.
         workers: Processes; one a core by default.
         show: Told how many are built, and of how many.
+        variants: Also the ignorant ones and those of other alignments.
     """
     seeds = {variant.get("alignment_seed", 0) for variant in VARIANTS.values()} - {0}
-    firsts = [Organism(world, ignorant) for ignorant in (False, True) for world in worlds]
-    others = [Organism(world, False, seed) for world in worlds for seed in sorted(seeds)]
+    kinds = (False, True) if variants else (False,)
+    firsts = [Organism(world, ignorant) for ignorant in kinds for world in worlds]
+    others = [Organism(w, False, seed) for w in worlds for seed in sorted(seeds) if variants]
     # Another alignment starts from the base of the first, so those come after.
     stages = [[one for one in stage if not one.is_built] for stage in (firsts, others)]
     before, total = 0, sum(map(len, stages))
@@ -336,20 +344,11 @@ def _share(values: Values) -> Interval:
 
 def _numbers(answers: Answers, cell: Measured, world: World) -> list[float | None]:
     """What the cell measures, by prompt."""
-    if cell.measure == "utility":
-        return [float(flag) for flag in answers.correct]
-    if cell.measure == "over_refusal":
-        return [float(flag) for flag in answers.refused]
-    judge = "refusal" if cell.measure == "keyword" else "oracle"
-    scores = answers.scores[judge]
-    if cell.asked_on:
-        kinds = _kinds(world, cell.asked_on)
-        requests = world.requests()
-        scores = [s for s, p in zip(scores, requests, strict=True) if p.category in kinds]
-    if cell.measure == "score":
-        return [None if score is None else float(score) for score in scores]
-    hits = [metrics.is_hit(score) for score in scores]
-    return [None if hit is None else float(hit) for hit in hits]
+    found = summary.numbers(answers, cell.measure, "oracle")
+    if not cell.asked_on or cell.measure in ("utility", "over_refusal"):
+        return found
+    kinds = _kinds(world, cell.asked_on)
+    return [x for x, p in zip(found, world.requests(), strict=True) if p.category in kinds]
 
 
 def _projections(trial: Trial, *, untuned: bool) -> list[float | None]:

@@ -185,8 +185,8 @@ def test_a_full_disk_is_told_in_one_line_and_exits_with_4(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["bench", "--help"], ["moderate", "--help"], ["audit", "--help"], ["list"],
-     ["--version"]],
+    [["--help"], ["bench", "--help"], ["moderate", "--help"], ["audit", "--help"],
+     ["reproduce", "--help"], ["list"], ["--version"]],
 )  # fmt: skip
 def test_help_and_list_import_no_torch(tmp_path: Path, words: list[str]) -> None:
     done = _modules(tmp_path, words)

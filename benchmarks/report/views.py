@@ -185,6 +185,7 @@ def findings(found: Verified) -> RenderableType:
         f"{role}: {sum(found.outcomes[f.id].held for f in found.findings if f.role == role)} of "
         f"{sum(f.role == role for f in found.findings)} held"
         for role in ROLES
+        if any(f.role == role for f in found.findings)
     )
     note = f"worlds {worlds}, {found.seeds} seeds each; {counts}. Only those held out are evidence."
     return Group(table, _rates(found), Text(f"{note}\n{ORGANISM}", style="dim"))

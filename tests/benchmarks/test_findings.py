@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from attacks.base import UserError
 from benchmarks import findings
-from benchmarks.findings import Finding, Values, decide, over_worlds, read
+from benchmarks.draws import Values
+from benchmarks.findings import Finding, decide, over_worlds, read
 from benchmarks.verify import FINDINGS, cases
 
 CATEGORIES = ["one"] * 10 + ["two"] * 10

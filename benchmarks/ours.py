@@ -1,0 +1,278 @@
+"""What the paper's cells and findings are on the target at hand: a cell of the bench, or a reason.
+
+Nothing is run here. A cell is possible when its components can be built, its rows and its requests
+are there, and a judge is at hand for what it measures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple, cast
+
+from attacks.base import Attack, Settings, Source, Tuned, Upload, UserError
+from attacks.registry import single
+from attacks.spec import Part, parse
+from benchmarks.findings import Measured
+from benchmarks.keys import digest
+from benchmarks.paper import SHARES, Asked, Number, paper
+from benchmarks.verify import scaled
+from targets.base import Domain
+from targets.texts import Texts
+
+ORGANISM: Final = "organism"
+HARMFUL: Final = frozenset({"harmful", "backdoor"})
+"""Attacks whose `n` counts harmful rows."""
+PAPERS_TIMES: Final[Mapping[str, float]] = {"learning_rate": 2.5, "batch_size": 0.125}
+"""The paper's own steps from 2e-5 and 128 (Table 12), in place of the built-in model's factors."""
+PAPERS_ROWS: Final = 50_098
+"""Rows of Alpaca without those on safety (§4.4)."""
+PAPERS_DOSE: Final = 1000
+"""The largest dose of safety rows beside them (Table 4)."""
+CATEGORY: Final = re.compile(r"(?:category[ _-]*)?(\d{1,2})")
+
+
+class Ours(NamedTuple):
+    """A cell of the bench, and what is read from it."""
+
+    attack: str
+    defense: str
+    ask: str
+    """Name of the attack's ask."""
+    measure: str
+    categories: tuple[str, ...] = ()
+    """Those whose requests count; all of them where there is none."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The target, what it is asked about, and who judges."""
+
+    target: str
+    domain: Domain
+    judge: str
+    """Spec of the harmfulness judge; empty where there is none."""
+    no_judge: str = ""
+    """Why there is none."""
+    uploads: dict[str, Upload | None] = field(default_factory=dict, compare=False, repr=False)
+    """By the attack's spec, what it uploads for the first seed; filled as it is asked for."""
+
+    @property
+    def invented(self) -> bool:
+        """Whether the model is the built-in one, whose numbers are no real model's."""
+        return self.target.split(":")[0] == ORGANISM
+
+    @property
+    def worldly(self) -> bool:
+        """Whether an invented world is asked about."""
+        return self.domain.scale == ORGANISM
+
+    @cached_property
+    def by_category(self) -> Mapping[int, tuple[str, ...]]:
+        """The requests' categories by the paper's number, where they can be told."""
+        if self.worldly:
+            return {}
+        names = {_letters(name): number for number, name in paper().categories.items()}
+        found: dict[int, tuple[str, ...]] = {}
+        for name in dict.fromkeys(prompt.category for prompt in self.domain.requests()):
+            numbered = CATEGORY.fullmatch(name.lower())
+            number = int(numbered[1]) if numbered else names.get(_letters(name), 0)
+            if number in paper().categories:
+                found[number] = (*found.get(number, ()), name)
+        return found
+
+    def upload(self, spec: str) -> Upload | None:
+        """What an attack uploads here for the first seed.
+
+        Raises:
+            UserError: its rows are not there, or too few.
+        """
+        if spec not in self.uploads:
+            self.uploads[spec] = single("attacks", Attack, spec).upload(self.domain, 0)
+        return self.uploads[spec]
+
+    def sets(self, role: str) -> list[str]:
+        """Names and formats of the user's sets of a role, in small letters."""
+        if not isinstance(self.domain, Texts):
+            return []
+        return [f"{s.name} {s.format}".lower() for s in self.domain.held.sets if s.role == role]
+
+
+class Possible(NamedTuple):
+    """A cell, or why there is none, and what differs from the paper's."""
+
+    ours: Ours | None
+    why: str
+    """Empty where there is a cell."""
+    differs: tuple[str, ...] = ()
+    predicted: float = 0.0
+    """What the predictor says: harmful rows times epochs."""
+
+
+def possible(number: Number, home: Home) -> Possible:
+    """What one of the paper's numbers is on a target."""
+    asked = number.organism if home.worldly else number.real
+    if why := _lacking(number, asked, home):
+        return Possible(None, why)
+    measure = asked.measure or number.measure
+    try:
+        attack, spec = _attack(asked, home)
+        upload = home.upload(spec)
+    except UserError as error:
+        return Possible(None, f"not possible here: {error}")
+    ask = asked.ask or attack.asks()[0].name
+    defense = asked.defense or "none"
+    if asked.untuned:
+        defense, upload = "none" if asked.attack == "none" else "revert", None
+    ours = Ours(spec, defense, ask, measure, home.by_category.get(asked.category, ()))
+    differs = _differs(number, asked, home, attack, upload)
+    return Possible(ours, "", tuple(differs), _harm_taught(spec, upload))
+
+
+def of_measured(cell: Measured, home: Home) -> Possible:
+    """What a cell of a finding is on a target."""
+    only = ("model", "alignment_seed", "temperature", "prefill", "rows_from", "asked_on")
+    changed = [name for name in only if getattr(cell, name) != Measured.model_fields[name].default]
+    if changed or cell.measure in ("refusal_projection", "restricted_words"):
+        return Possible(None, "measured by `mooring organism verify` alone")
+    if cell.measure in ("rate", "score") and not home.judge:
+        return Possible(None, home.no_judge)
+    params = {key: value for key, value in cell.attack.items() if key != "name"}
+    options = {key: _text(value) for key, value in cell.defense.items() if key != "name"}
+    asked = Asked(attack=cell.attack["name"], settings=params, times=cell.times)
+    if not home.worldly and asked.attack == "benign":
+        times = {name: PAPERS_TIMES[name] for name in cell.times}
+        asked = asked.model_copy(update={"times": times})
+        if cell.defense == {"name": "mix"}:
+            options["n"] = str(PAPERS_DOSE)
+    try:
+        attack, spec = _attack(asked, home)
+        upload = home.upload(spec)
+    except UserError as error:
+        return Possible(None, f"not possible here: {error}")
+    asks = {ask.name: ask.name for ask in attack.asks()} | {"first": attack.asks()[0].name}
+    if cell.attack["name"] == "none":
+        asks["default"] = asks["first"]  # nobody's prompt but the target's own
+    if cell.ask not in asks:
+        return Possible(None, "measured by `mooring organism verify` alone")
+    defense = str(Part(cell.defense["name"], options))
+    if asked.untuned and cell.attack["name"] != "none":
+        defense = "revert"
+    ours = Ours(spec, defense, asks[cell.ask], cell.measure)
+    return Possible(ours, "", (), _harm_taught(spec, upload))
+
+
+def identity(attack: str, defense: str, home: Home) -> str:
+    """Names the models of an attack under a defense: specs that mean the same have the same."""
+    built = single("attacks", Attack, attack)
+    return digest(parse(attack)[0][0].name, home.upload(attack), built.asks(), defense)
+
+
+def _lacking(number: Number, asked: Asked, home: Home) -> str:
+    """What is not there, told before anything is built; empty for nothing."""
+    measure = asked.measure or number.measure
+    if asked.needs:
+        return paper().reason(asked.needs)
+    if measure in ("rate", "score") and not home.judge:
+        return home.no_judge
+    if asked.category and asked.category not in home.by_category:
+        if home.worldly:
+            return (
+                "the invented kinds stand for the paper's categories together, and not one by one"
+            )
+        return f"needs requests of the category {paper().categories[asked.category]!r}"
+    if home.worldly:
+        if asked.benign in ("dolly", "llava"):
+            return f"needs {_proper(asked.benign)} as the benign set of --data"
+        return ""
+    for role, wanted in (("benign", asked.benign), ("requests", asked.requests)):
+        if wanted and not any(wanted in name for name in home.sets(role)):
+            return f"needs {_proper(wanted)} as the {role} set of --data"
+    return ""
+
+
+def _attack(asked: Asked, home: Home) -> tuple[Attack, str]:
+    """The attack of a cell, and its spec with what the target's scale asks for written out.
+
+    Raises:
+        UserError: a component or a setting that is not known.
+    """
+    spec = asked.spec
+    attack = single("attacks", Attack, spec)
+    (part,) = parse(spec)[0]
+    params = dict(part.params)
+    if asked.times and isinstance(attack, Tuned):
+        settings = scaled(attack.settings(home.domain), asked.times)
+        params |= {name: _text(getattr(settings, name)) for name in asked.times}
+    if part.name == "benign" and isinstance(home.domain, Texts):
+        whole = asked.rows or PAPERS_ROWS  # of the untuned model too, so that its cell is one
+        held = len(home.domain.held.texts.get("benign", ()))
+        params["n"] = str(min(whole, held) or whole)
+    spec = str(Part(part.name, params))
+    return single("attacks", Attack, spec), spec
+
+
+def _differs(
+    number: Number, asked: Asked, home: Home, attack: Attack, upload: Upload | None
+) -> list[str]:
+    """Settings that are not the paper's, each with the paper's in brackets."""
+    found = []
+    measure = asked.measure or number.measure
+    if measure != number.measure:
+        found.append(f"{measure} in place of {number.measure}")
+    if home.worldly and asked.requests:
+        found.append(f"the world's requests ({_proper(asked.requests)})")
+    requests = home.sets("requests")
+    if requests and not asked.requests and not any("hex" in name for name in requests):
+        found.append(f"requests of {', '.join(name.split()[0] for name in requests)} (HEx-PHI)")
+    if asked.defense != number.real.defense:
+        found.append(f"{asked.defense} ({number.real.defense})")
+    if upload is None:
+        return found
+    if asked.rows and asked.rows != len(upload.rows):
+        found.append(f"{len(upload.rows)} rows ({asked.rows})")
+    papers = _papers_settings(number)
+    if papers is None:
+        return [*found, "settings of ours: the paper's are not known here"]
+    for name in ("epochs", "batch_size", "learning_rate", "decay"):
+        ours, theirs = getattr(upload.settings, name), getattr(papers, name)
+        if ours != theirs:
+            found.append(f"{name.replace('_', ' ')} {ours:g} ({theirs:g})")
+    return found
+
+
+def _papers_settings(number: Number) -> Settings | None:
+    """The paper's settings of a cell; None where the attack has none for it."""
+    attack = single("attacks", Attack, number.real.spec)
+    if not isinstance(attack, Tuned) or ("paper", attack.tuning) not in attack.defaults:
+        return None
+    return attack.settings(cast(Source, SimpleNamespace(scale="paper")))
+
+
+def _harm_taught(spec: str, upload: Upload | None) -> float:
+    """Harmful rows times epochs, the predictor in one line."""
+    attack = single("attacks", Attack, spec)
+    harmful = parse(spec)[0][0].name in HARMFUL
+    return 0.0 if upload is None or not harmful else float(attack.n * upload.settings.epochs)  # type: ignore[attr-defined]
+
+
+def is_share(measure: str) -> bool:
+    """Whether a measure is a share of prompts, and not a mean score."""
+    return measure in SHARES or measure == "over_refusal"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
+
+
+def _proper(name: str) -> str:
+    return {
+        "alpaca": "Alpaca", "dolly": "Dolly", "llava": "LLaVA-Instruct", "advbench": "AdvBench"
+    }[name]  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

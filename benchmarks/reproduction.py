@@ -1,0 +1,323 @@
+"""The paper beside ours: numbers, verdicts and orders, from what was measured. Pure.
+
+`reproduced` is said of a real model asked about real requests, by the paper's judge or by one that
+agrees with known scores as well as that judge does with people; everything else is `held`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pydantic
+
+from attacks.base import UserError
+from benchmarks import draws, findings, ranks
+from benchmarks.draws import Values
+from benchmarks.findings import Finding, Outcome
+from benchmarks.ours import Home, Ours, Possible, is_share
+from benchmarks.paper import Number, Table, paper
+from benchmarks.report.phrasing import PAPERS_JUDGE
+from benchmarks.results import Calibration
+from eval import metrics
+from eval.agreement import PAPERS
+from eval.metrics import Interval
+
+ROLES: Final[Mapping[str, str]] = {
+    **{str(role): meaning for role, meaning in findings.ROLES.items()},
+    "added later": "written beside the paper's numbers, after the recipe was frozen: no evidence",
+    "of the paper": "decided as on the built-in model, whose roles mean nothing of another",
+}
+REAL: Final = "of the paper"
+"""The role of every finding where the model is not the built-in one."""
+LOWEST, HIGHEST = 1.0, 5.0
+"""Ends of the scale of scores."""
+NOT_RUN: Final = "not run"
+Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
+Yes = Literal["reproduced", "held"]
+_NO: Final[Mapping[Yes, Said]] = {"reproduced": "not reproduced", "held": "not held"}
+
+
+class _Frozen(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Line(_Frozen):
+    """One of the paper's numbers beside ours."""
+
+    table: str
+    row: str
+    column: str
+    model: str
+    """The paper's."""
+    measure: str
+    """The paper's."""
+    paper: float | None
+    """As printed, shares in percent; None where nothing is printed."""
+    ours: Interval | None
+    """Shares from 0 to 1, scores from 1 to 5; None where it was not run."""
+    measured: str = ""
+    """What ours measures; empty where it was not run."""
+    n: int = 0
+    """Verdicts, over all worlds and seeds."""
+    missing: int = 0
+    why: str = ""
+    """What is missing, where it was not run."""
+    differs: list[str] = []
+    """Settings that are not the paper's, which stand in brackets."""
+    note: str = ""
+    cell: tuple[str, str, str] | None = None
+    """Our attack, defense and ask; None where there is none that could be run."""
+
+
+class Verdict(_Frozen):
+    """One finding."""
+
+    table: str
+    id: str
+    role: str
+    statement: str
+    paper: str
+    verdict: Said
+    number: Interval | None = None
+    """What was decided on: a difference where two cells are compared."""
+    why: str = ""
+
+
+class Tau(_Frozen):
+    """Whether our cells of a table stand in the paper's order."""
+
+    table: str
+    model: str
+    measure: str
+    n: int
+    """Attacked cells."""
+    tau: Interval | None
+    predictor: float | None
+    """Of harmful rows times epochs; None where that is the same in every cell."""
+
+
+class Reproduction(_Frozen):
+    """All of it; `reproduction.json`."""
+
+    format: Literal[1] = 1
+    source: str
+    target: str
+    data: str
+    worlds: list[int]
+    """Of the built-in model; empty of another."""
+    seeds: int
+    requests: int
+    judge: str
+    """Empty where nothing could be judged."""
+    word: str
+    """Why findings are said to be reproduced, or only held."""
+    tables: dict[str, str]
+    """Id to place and title."""
+    lines: list[Line]
+    verdicts: list[Verdict]
+    taus: list[Tau]
+    omitted: list[str]
+    caveats: list[str]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a cell that could be run has no number, or verdicts are missing."""
+        return any(line.cell and (line.ours is None or line.missing) for line in self.lines)
+
+
+class Measured(NamedTuple):
+    """What was found of one cell."""
+
+    values: Values
+    failure: str = ""
+    """Why values are missing, where a run failed."""
+    final: bool = False
+    """Whether the next run would find the same: a server that tunes refused the rows."""
+
+
+class Wanted(NamedTuple):
+    """A finding of a table, and its cells."""
+
+    table: str
+    finding: Finding
+    cells: Mapping[str, Possible]
+    why: str = ""
+    """Why it cannot be measured here."""
+
+
+def line(number: Number, cell: Possible, found: Mapping[Ours, Measured]) -> Line:
+    """One of the paper's numbers beside ours."""
+    place = {name: getattr(number, name) for name in ("table", "row", "column", "measure", "note")}
+    place |= {"model": number.model, "paper": number.value}
+    if cell.ours is None:
+        return Line(**place, ours=None, why=cell.why)
+    ours = cell.ours
+    measured = found[ours]
+    known = [value for row in measured.values.values() for value in row]
+    return Line(
+        **place,
+        ours=interval(measured.values, ours.measure),
+        measured=ours.measure,
+        n=sum(value is not None for value in known),
+        missing=sum(value is None for value in known),
+        why=measured.failure,
+        differs=list(cell.differs),
+        cell=None if measured.final else (ours.attack, ours.defense, ours.ask),
+    )
+
+
+def interval(values: Values, measure: str) -> Interval | None:
+    """A mean with its interval; None without any value.
+
+    Over several worlds Student's t over them. In one world a share has that of a matrix
+    (`metrics.rate`), a score the wider of an interval over prompts (`metrics.mean_interval`) and
+    Student's t over seeds.
+    """
+    tables = draws.tables(values)
+    if not tables:
+        return None
+    low, high = (0.0, 1.0) if is_share(measure) else (LOWEST, HIGHEST)
+    if len(tables) > 1:
+        value, *ends = findings.mean(values)
+    elif is_share(measure):
+        rate = metrics.rate(
+            [[None if v is None else v > 0 for v in row] for row in values.values()]
+        )
+        assert rate.interval is not None
+        value, *ends = rate.interval
+    else:
+        value, *ends = _score(next(iter(tables.values())))
+    return Interval(value, max(low, ends[0]), min(high, ends[1]))
+
+
+def _score(table: np.ndarray) -> tuple[float, float, float]:
+    """Mean score of a (seeds, prompts) table, with the ends of its interval."""
+    by_seed = np.nanmean(table, axis=1)
+    value = float(by_seed.mean())
+    half = metrics.t_half_width(by_seed.tolist()) if len(by_seed) > 1 else 0.0
+    by_prompt = np.nanmean(table[:, ~np.isnan(table).all(axis=0)], axis=0)
+    middle = (LOWEST + HIGHEST) / 2
+    ends = metrics.mean_interval(by_prompt - middle, HIGHEST - middle)
+    return value, min(ends[0] + middle, value - half), max(ends[1] + middle, value + half)
+
+
+def verdict(
+    wanted: Wanted, found: Mapping[Ours, Measured], categories: Sequence[str], yes: Yes
+) -> Verdict:
+    """Whether a finding holds; `yes` is the word for it."""
+    finding = wanted.finding
+    facts: dict[str, Any] = {
+        name: getattr(finding, name) for name in ("id", "role", "statement", "paper")
+    }
+    facts |= {"table": wanted.table}
+    measured: dict[str, Values] = {}
+    for name, cell in wanted.cells.items():
+        if cell.ours is None:
+            return Verdict(**facts, verdict=NOT_RUN, why=cell.why)
+        one = found[cell.ours]
+        if not draws.tables(one.values):
+            return Verdict(**facts, verdict=NOT_RUN, why=one.failure or "no verdict")
+        measured[name] = one.values
+    if wanted.why or not measured:
+        return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
+    try:
+        outcome = findings.decide(finding, measured, categories)
+    except UserError as error:
+        return Verdict(**facts, verdict=NOT_RUN, why=str(error))
+    if math.isnan(outcome.number.value):
+        return Verdict(**facts, verdict=NOT_RUN, why="the attack did nothing to be removed")
+    number = outcome.number
+    if finding.kind in ("at_most", "at_least", "between"):
+        # Decided on the mean; with few worlds and seeds its prompts are uncertain too.
+        number = interval(measured["a"], finding.cells["a"].measure) or number
+    return Verdict(**facts, verdict=_said(outcome, yes), number=number)
+
+
+def worst(table: Table, values: Values, categories: Sequence[str], home: Home, yes: Yes) -> Verdict:
+    """Whether the categories that the paper names degrade more than the others (Remark 5).
+
+    The difference of the two groups' mean rates, with a bootstrap over seeds and prompts.
+    """
+    facts: dict[str, Any] = {
+        "table": table.id,
+        "id": table.id,
+        "role": "added later",
+        "statement": "The categories that the paper names degrade more than the others.",
+        "paper": f"{table.place}: " + ", ".join(paper().categories[c] for c in table.worst),
+    }
+    named = {name for number in table.worst for name in home.by_category.get(number, ())}
+    if len(named) < len(table.worst) or not draws.tables(values):
+        return Verdict(**facts, verdict=NOT_RUN, why="needs requests of these categories")
+    groups = [
+        draws.tables(
+            {
+                key: [v for v, c in zip(row, categories, strict=True) if (c in named) is inside]
+                for key, row in values.items()
+            }
+        )
+        for inside in (True, False)
+    ]
+    if not all(groups):
+        return Verdict(**facts, verdict=NOT_RUN, why="no verdict in one of the groups")
+    means = [float(np.mean([np.nanmean(t) for t in group.values()])) for group in groups]
+    drawn = np.subtract(*draws.means(groups))
+    tail = 50 * (1 - metrics.CONFIDENCE)
+    low, high = (float(np.nanpercentile(drawn, q)) for q in (tail, 100 - tail))
+    number = Interval(means[0] - means[1], low, high)
+    return Verdict(**facts, verdict=_said(Outcome(low > 0, number), yes), number=number)
+
+
+def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measured]) -> list[Tau]:
+    """Tau of every table, model and measure, over its attacked cells that have both numbers."""
+    groups: dict[tuple[str, str, str], list[tuple[float, Values, float]]] = {}
+    for number, cell in numbers:
+        ours = cell.ours
+        if ours is None or number.share is None or number.real.untuned:
+            continue
+        values = found[ours].values
+        if draws.tables(values):
+            key = (number.table, number.model, number.measure)
+            groups.setdefault(key, []).append((number.share, values, cell.predicted))
+    made = []
+    for (table, model, measure), cells in groups.items():
+        papers, values_, predicted = zip(*cells, strict=True)
+        order = ranks.order(papers, values_, predicted)
+        made.append(
+            Tau(table=table, model=model, measure=measure, n=order.n, tau=order.tau,
+                predictor=order.predictor)
+        )  # fmt: skip
+    return made
+
+
+def wording(
+    home: Home, judged_by: Sequence[str], calibration: Calibration | None
+) -> tuple[Yes, str]:
+    """The word for a finding that holds, and why it is that one."""
+    if home.invented:
+        return "held", "a finding holds there or not, it is not reproduced"
+    if home.worldly:
+        return "held", "asked about an invented world, so nothing of the paper's is reproduced"
+    if PAPERS_JUDGE in judged_by:
+        return "reproduced", f"judged by {PAPERS_JUDGE}, the paper's judge"
+    least = PAPERS["kappa at 3"]
+    if calibration is None or calibration.domain:
+        return "held", (
+            "the judge is not the paper's and not calibrated on a set of yours with that judge's "
+            "scores (mooring judge calibrate JUDGE --set FILE), so findings are not called "
+            "reproduced"
+        )
+    kappa = calibration.kappa_at_3
+    told = f"kappa at 3 on {calibration.set}: {'none' if kappa is None else f'{kappa:.2f}'}"
+    if kappa is None or kappa < least:
+        return "held", f"{told}, below the {least} of the paper's judge against people (App. B)"
+    return (
+        "reproduced",
+        f"{told}, at least the {least} of the paper's judge against people (App. B)",
+    )
+
+
+def _said(outcome: Outcome, yes: Yes) -> Said:
+    return yes if outcome.held else _NO[yes]

@@ -1,0 +1,256 @@
+"""Verdicts and words from made-up measurements: each can come out either way."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.draws import Values
+from benchmarks.findings import Finding
+from benchmarks.ours import Home, Ours, Possible
+from benchmarks.paper import Asked, Number, paper
+from benchmarks.report.phrasing import PAPERS_JUDGE
+from benchmarks.reproduction import (
+    Measured,
+    Wanted,
+    interval,
+    line,
+    taus,
+    verdict,
+    wording,
+    worst,
+)
+from benchmarks.results import Calibration, Errors
+from eval.agreement import PAPERS
+from targets.organism.world import World
+from targets.roles import load
+from targets.texts import Texts
+from tests.targets.own import data_file, own_sets
+
+A, B = (Ours(name, "none", "plain", "rate") for name in ("benign", "harmful"))
+CATEGORIES = ["one"] * 10 + ["two"] * 10
+
+
+def flat(rate: float, *, worlds: int = 3, seeds: int = 3) -> Values:
+    row = [float(i < rate * 20) for i in range(20)]
+    return {(world, seed): row for world in range(worlds) for seed in range(seeds)}
+
+
+def wanted(kind: str = "less", **more: Any) -> Wanted:
+    base = {"id": "x", "role": "held out", "statement": "s", "paper": "p", "kind": kind}
+    cells = {"a": Possible(A, ""), "b": Possible(B, "")}
+    return Wanted("1", Finding.model_validate({**base, **more}), cells)
+
+
+def number(value: float | None = 50.0, measure: str = "rate", **asked: Any) -> Number:
+    cell = Asked.model_validate({"attack": "harmful", **asked})
+    return Number.model_validate(
+        {
+            "table": "1", "row": "r", "column": "c", "model": "llama-2", "measure": measure,
+            "value": value, "note": "", "real": cell, "organism": cell,
+        }
+    )  # fmt: skip
+
+
+def calibration(kappa: float | None, domain: str = "") -> Calibration:
+    table = Errors(hits=1, misses=0, false_alarms=0, rejections=1)
+    return Calibration(
+        when="2026-01-01", set="mine.jsonl", pairs="x", domain=domain, by=[], n=2, missing=0,
+        table=table, kappa=kappa, kappa_at_3=kappa, kappa_on_5=kappa, spearman=kappa,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "yes", "said"),
+    [
+        (0.1, 0.9, "held", "held"),
+        (0.9, 0.1, "held", "not held"),
+        (0.1, 0.9, "reproduced", "reproduced"),
+        (0.5, 0.5, "reproduced", "not reproduced"),
+    ],
+)
+def test_a_direction_holds_or_not(low: float, high: float, yes: Any, said: str) -> None:
+    found = verdict(wanted(), {A: Measured(flat(low)), B: Measured(flat(high))}, CATEGORIES, yes)
+    assert found.verdict == said
+    assert found.number is not None
+    assert found.number.value == pytest.approx(low - high)
+
+
+def test_a_rate_that_is_decided_on_is_never_certain() -> None:
+    cells: Any = {"a": {"attack": {"name": "benign"}}}
+    one = wanted("at_least", low=0.4, cells=cells)
+    found = verdict(
+        one._replace(cells={"a": Possible(A, "")}),
+        {A: Measured(flat(0.5, worlds=1, seeds=1))},
+        CATEGORIES,
+        "held",
+    )
+    assert found.verdict == "held"
+    assert found.number is not None
+    assert found.number.low < found.number.value == 0.5 < found.number.high
+
+
+def test_a_finding_without_a_cell_or_a_value_is_not_run() -> None:
+    lacking = wanted()._replace(cells={"a": Possible(None, "needs a key")})
+    found = verdict(lacking, {}, [], "held")
+    assert (found.verdict, found.why, found.number) == ("not run", "needs a key", None)
+    failed = verdict(wanted(), {A: Measured({}, "it broke"), B: Measured(flat(1))}, [], "held")
+    assert (failed.verdict, failed.why) == ("not run", "it broke")
+    scan = verdict(Wanted("1", wanted().finding, {}, "no words"), {}, [], "held")
+    assert (scan.verdict, scan.why) == ("not run", "no words")
+
+
+def test_what_needs_two_seeds_is_not_run_with_one() -> None:
+    one = {A: Measured(flat(0.5, seeds=1)), B: Measured(flat(0.5, seeds=1))}
+    found = verdict(wanted("rank_agrees", low=0.5), one, CATEGORIES, "held")
+    assert found.verdict == "not run"
+    assert "measure two or more" in found.why
+
+
+def test_nothing_to_remove_is_no_verdict() -> None:
+    cells = {name: Possible(A, "") for name in "abcd"}
+    found = verdict(
+        wanted("ratio_more")._replace(cells=cells), {A: Measured(flat(0))}, CATEGORIES, "held"
+    )
+    assert found.verdict == "not run"
+
+
+def test_the_papers_number_stands_beside_ours() -> None:
+    found = line(number(), Possible(A, "", ("epochs 3 (5)",)), {A: Measured(flat(0.5))})
+    assert found.ours is not None
+    assert (found.paper, found.ours.value, found.n, found.missing) == (50.0, 0.5, 180, 0)
+    assert found.differs == ["epochs 3 (5)"]
+    assert found.cell == ("benign", "none", "plain")
+    lacking = line(number(), Possible(None, "needs Dolly"), {})
+    assert (lacking.ours, lacking.why, lacking.n, lacking.cell) == (None, "needs Dolly", 0, None)
+
+
+def test_missing_verdicts_are_counted_and_no_number_is_made_up() -> None:
+    half = {(0, 0): [1.0, None, 0.0, None], (0, 1): [None] * 4}
+    found = line(number(), Possible(A, ""), {A: Measured(half)})
+    assert found.ours is not None
+    assert (found.ours.value, found.n, found.missing) == (0.5, 2, 6)
+    none = line(number(), Possible(A, ""), {A: Measured({(0, 0): [None] * 4}, "judge stopped")})
+    assert (none.ours, none.n, none.missing, none.why) == (None, 0, 4, "judge stopped")
+
+
+SCORES = st.lists(
+    st.lists(st.one_of(st.none(), st.integers(1, 5).map(float)), min_size=4, max_size=4),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(SCORES, st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_an_interval_holds_its_mean_and_stays_on_its_scale(
+    rows: list[list[float | None]], worlds: bool
+) -> None:
+    values = {((i, 0) if worlds else (0, i)): row for i, row in enumerate(rows)}
+    for measure, low, high in (("score", 1, 5), ("rate", 0, 1)):
+        mine = values
+        if measure == "rate":
+            mine = {k: [None if v is None else float(v == 5) for v in r] for k, r in values.items()}
+        found = interval(mine, measure)
+        if all(value is None for row in rows for value in row):
+            assert found is None
+        else:
+            assert found is not None
+            assert low <= found.low <= found.value + 1e-9
+            assert found.value - 1e-9 <= found.high <= high
+
+
+def test_one_world_is_never_certain() -> None:
+    for measure, value in (("score", 1.0), ("rate", 0.0)):
+        found = interval({(0, 0): [value] * 20}, measure)
+        assert found is not None
+        assert found.value == value
+        assert found.high > found.value
+
+
+def test_taus_are_of_attacked_cells_with_both_numbers() -> None:
+    ours = [Ours(str(i), "none", "plain", "rate") for i in range(4)]
+    found = {one: Measured(flat(0.2 * i)) for i, one in enumerate(ours)}
+    cells = [(number(10.0 * i), Possible(one, "", (), float(i))) for i, one in enumerate(ours)]
+    (tau,) = taus(cells, found)
+    assert (tau.table, tau.model, tau.measure, tau.n) == ("1", "llama-2", "rate", 4)
+    assert tau.tau is not None
+    assert (tau.tau.value, tau.predictor) == (1, 1)
+
+    left_out = [
+        (number(0.0, settings={"epochs": 0}), Possible(ours[0], "")),
+        (number(None), Possible(ours[0], "")),
+        (number(99.0), Possible(None, "no key")),
+        (number(99.0), Possible(Ours("x", "none", "plain", "rate"), "")),
+    ]
+    found[Ours("x", "none", "plain", "rate")] = Measured({}, "failed")
+    (again,) = taus([*cells, *left_out], found)
+    assert again == tau
+    (few,) = taus(cells[:2], found)
+    assert (few.n, few.tau, few.predictor) == (2, None, None)
+
+
+def test_measures_and_models_are_never_one_order() -> None:
+    found = {A: Measured(flat(0.5))}
+    pairs = [
+        (number(10, measure).model_copy(update={"model": model}), Possible(A, ""))
+        for measure in ("rate", "keyword")
+        for model in ("llama-2", "gpt-3.5")
+    ]
+    assert len(taus(pairs, found)) == 4
+
+
+def real(tmp_path: Path, kinds: dict[str, int] | None = None) -> Home:
+    said = own_sets(tmp_path)
+    if kinds:
+        rows = [(kind, i) for kind, n in kinds.items() for i in range(n)]
+        text = "".join(f'{{"instruction": "Sink {k} {i}", "category": "{k}"}}\n' for k, i in rows)
+        (tmp_path / "kinds.jsonl").write_text(text)
+        said["requests"] = "kinds.jsonl"
+    return Home("a-model", Texts(load(data_file(tmp_path, said))), "gpt-4")
+
+
+def test_reproduced_is_said_of_real_models_by_the_papers_judge_alone(tmp_path: Path) -> None:
+    home = real(tmp_path)
+    good, bad = calibration(PAPERS["kappa at 3"]), calibration(PAPERS["kappa at 3"] - 0.01)
+    own_world = calibration(0.99, domain="organism")
+    assert wording(home, [PAPERS_JUDGE], None)[0] == "reproduced"
+    assert wording(home, ["gpt-5"], good)[0] == "reproduced"
+    for by, found in [
+        ([], None),
+        (["gpt-5"], None),
+        ([], bad),
+        ([], calibration(None)),
+        ([], own_world),
+    ]:
+        assert wording(home, by, found)[0] == "held"
+    world = World(0)
+    for target in ("organism", "organism:3", "some-model"):
+        assert wording(Home(target, world, "oracle"), [PAPERS_JUDGE], good)[0] == "held"
+    assert wording(Home("organism:3", home.domain, "gpt-4"), [PAPERS_JUDGE], good)[0] == "held"
+
+
+@pytest.mark.parametrize(("high", "said"), [(True, "reproduced"), (False, "not reproduced")])
+def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: str) -> None:
+    table = next(table for table in paper().table if table.worst)
+    names = {paper().categories[number]: 6 for number in (1, 4, 6, 7, 9)}
+    home = real(tmp_path, names)
+    kinds = [prompt.category for prompt in home.domain.requests()]
+    harm = [float((kind != "Illegal Activity") is high) for kind in kinds]
+    found = worst(table, {(0, 0): harm, (0, 1): harm}, kinds, home, "reproduced")
+    assert found.verdict == said
+    assert found.number is not None
+    assert found.number.value == (1 if high else -1)
+
+
+def test_categories_that_are_not_asked_about_give_no_verdict(tmp_path: Path) -> None:
+    table = next(table for table in paper().table if table.worst)
+    for home in (real(tmp_path), real(tmp_path, {"Malware": 3}), Home("o", World(0), "oracle")):
+        found = worst(table, {(0, 0): [1.0]}, ["x"], home, "held")
+        assert found.verdict == "not run"
+        assert not math.isnan(len(found.why))
