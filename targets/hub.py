@@ -62,10 +62,12 @@ def model(text: str) -> Checkpoint:
         UserError: there is no such folder, model or format, or the Hub cannot be reached.
     """
     inner = text.removeprefix(PREFIX)
-    # A name with a NUL is none, and no folder's either.
-    found = None if "\0" in inner else _FOLDER.fullmatch(inner)
-    # Of os.path, which takes a name that cannot be one for a folder that is not there.
-    folder = os.path.expanduser(found["folder"]) if found else ""
+    found = _FOLDER.fullmatch(inner)
+    try:
+        # Of os.path, which takes a name that cannot be one for a folder that is not there.
+        folder = os.path.expanduser(found["folder"]) if found else ""
+    except ValueError:  # `~` and what cannot be a user's name
+        folder = ""
     there = os.path.isdir(folder)
     if found and (inner.startswith((".", "/", "~")) or there):
         if not there:
