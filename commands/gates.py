@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attacks.base import UserError
-from commands.shared import err, out, store_option
+from commands.shared import counting, err, out, store_option
 
 if TYPE_CHECKING:
     from benchmarks.gates.run import Bench
@@ -116,11 +116,11 @@ def gates(
     rates = read_policy(policy) if policy else Policy()
     if adaptive is not None:
         check(bench, opened, rate)
-    with _bar(len(bench.entries("held_out")), "uploads read") as tell:
+    with _counting(len(bench.entries("held_out")), "uploads read") as tell:
         found = run.score(bench, opened, rates, rate, tell)
     if adaptive is not None:
         err.print(views.ahead(found, adaptive, queries), markup=False, soft_wrap=True)
-        with _bar(adaptive, "uploads searched from") as tell:
+        with _counting(adaptive, "uploads searched from") as tell:
             reached = search(bench, opened, rate, adaptive, queries, adaptive_seed, tell)
         found = found.model_copy(update={"adaptive": reached})
     out.print(views.result(found))
@@ -154,16 +154,30 @@ def fit(path: Path, detectors: tuple[str, ...], **words: Any) -> None:
 
     bench = _bench(detectors or run.every_detector(), **words)
     total = len([e for e in bench.entries("fit", "threshold") if e.intent != "benign-eroding"])
-    with _bar(total, "uploads read") as tell:
+    with _counting(total, "uploads read") as tell:
         fitted = run.fit(bench, tell)
     write_whole(path, (fitted.model_dump_json() + "\n").encode())
-    benign = fitted.fitted.get("threshold, benign", 0)
+    counts = ", ".join(f"{n} {what}" for what, n in fitted.fitted.items())
     err.print(
-        f"{path}: {', '.join(f'{n} {what}' for what, n in fitted.fitted.items())} uploads; rates "
-        f"from {1 / (benign + 1):.2%} on can be claimed",
+        f"{path}: {counts} uploads; {_claims(fitted.fitted.get('threshold, benign', 0))}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _claims(benign: int) -> str:
+    """Which rates of false alarms so many benign uploads can show, and what the default needs."""
+    from defenses.gates.gate import Policy
+
+    told = f"rates from {1 / (benign + 1):.2%} on can be claimed"
+    least = Policy().reject
+    if least * (benign + 1) < 1:
+        told += (
+            f". The default policy rejects at {least:.2%}, which takes {round(1 / least) - 1} "
+            "benign uploads set aside for thresholds: fit on more, or name higher rates (reject, "
+            "hold, mitigate) in a file for `mooring moderate --policy`"
+        )
+    return told
 
 
 def _bench(
@@ -191,18 +205,7 @@ def _bench(
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, with the time that is left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=err, disable=not err.is_terminal)
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+def _counting(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """As `counting`, of a total that is known."""
+    with counting(what) as show:
+        yield lambda done: show(done, total)

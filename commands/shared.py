@@ -98,13 +98,30 @@ def publish(where: Any, render: Any, code: int, line: str) -> NoReturn:
     raise SystemExit(code)
 
 
+LONG = 50
+"""Steps of a work from which on a log is told of it.  # ours: fewer are over in a minute"""
+
+
 def counting(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
-    """A progress bar where somebody watches, told how much of how much is done."""
+    """A progress bar where somebody watches, told how much of how much is done; else some lines."""
     if not err.is_terminal:
-        return nullcontext(lambda done, total: None)
+        return nullcontext(_tenths(what))
     from benchmarks.report import views
 
     return views.counter(what, err)
+
+
+def _tenths(what: str) -> Callable[[int, int], None]:
+    """Writes a line into a log for each tenth of what takes long."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if total >= LONG and (tenth := 10 * done // total) > told:
+            told = tenth
+            err.print(f"{what}: {done:,} of {total:,}", markup=False, highlight=False)
+
+    return tell
 
 
 def confirm(bills: list[str]) -> None:

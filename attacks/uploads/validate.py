@@ -132,7 +132,11 @@ class _Check:
                 return Checked(1, line.size, None, None, None, None, 0, (found,))
             if data.startswith(b"\xef\xbb\xbf"):
                 data = data[3:]
-                findings.append(self._finding("bom", "write the file as UTF-8 without it", 1, 1))
+                findings.append(
+                    self._finding(
+                        "bom", "it begins with a byte order mark; write UTF-8 without one", 1, 1
+                    )
+                )
         if data is not None and not data.strip(_BLANK):
             return (
                 Checked(1, line.size, None, None, None, None, 0, tuple(findings))

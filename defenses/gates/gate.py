@@ -201,7 +201,7 @@ class Gate(pydantic.BaseModel):
             least = 1 / (len(benign) + 1)
             raise UserError(
                 f"a rate of {rate:.2%} of benign uploads cannot be told from {len(benign)} of "
-                f"them; give at least {least:.2%}, or fit a gate on more uploads"
+                f"them; name rates from {least:.2%} on in the policy, or fit a gate on more uploads"
             )
         return benign[-above]
 

@@ -58,7 +58,7 @@ def _moderation(report: ModerationReport) -> Iterator[str]:
         yield (f"  as if trained for {s.epochs} epochs, batches of {s.batch_size}, "
                f"learning rate {s.learning_rate:.3g}")  # fmt: skip
     if verdict.nominal is not None:
-        yield f"  {verdict.nominal:.2%} of benign uploads score as high or higher"
+        yield f"  at most {verdict.nominal:.2%} of benign uploads score as high"
     yield from (f"  because: {reason}" for reason in verdict.reasons)
     if verdict.mitigation:
         yield f"  train with the defense {verdict.mitigation}"
@@ -74,8 +74,8 @@ def _moderation(report: ModerationReport) -> Iterator[str]:
 
 def _structure(report: ModerationReport) -> Iterator[str]:
     structure = report.evidence.structure
-    yield (f"structure: {structure.errors} errors, {structure.warnings} warnings, "
-           f"{structure.notes} notes")  # fmt: skip
+    numbers = {"error": structure.errors, "warning": structure.warnings, "note": structure.notes}
+    yield "structure: " + ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in numbers.items())
     yield from _places(structure.places, sum(structure.counts.values()))
 
 

@@ -80,7 +80,7 @@ def test_a_rate_that_the_gate_cannot_tell_is_refused(folder: Path) -> None:
     words = ["gates", "--corpus", str(folder / "past"), "--gate", str(folder / "gate.json")]
     done = CliRunner().invoke(main, [*words, "--store", str(folder / "store"), "--workers", "1"])
     assert done.exit_code == 2
-    assert "give at least 11.11%" in done.output
+    assert "name rates from 11.11% on" in done.output
 
 
 def test_a_corpus_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_report_is_no_gate(gate: Gate, tmp_path: Path) -> None:
 
 def test_a_rate_is_not_claimed_from_too_few_uploads(gate: Gate) -> None:
     assert gate.threshold("all", 1 / 401) == BENIGN[-1]
-    with pytest.raises(UserError, match=r"cannot be told from 400 of them; give at least 0\.25%"):
+    with pytest.raises(UserError, match=r"told from 400 of them; name rates from 0\.25% on"):
         gate.threshold("all", 0.002)
     with pytest.raises(UserError, match="it has all, top, pilot, size"):
         gate.threshold("none", 0.01)
