@@ -35,15 +35,15 @@ def answers(trial: Trial, ask: Ask, model: Model, *, released: bool) -> Answers:
     if ask.code:
         key = digest("read", key, ask.code)  # judged is what the code says
     n, m = len(requests), len(requests) + len(utility)
-    judged = _judge(trial, key, requests, [texts[:n]])
+    judged, each = _judge(trial, key, requests, [texts[:n]])
     truth = lab.resolved.truth
     stored = lab.stage(
         "facts",
         digest("facts", key, prompts, lab.truth_digest(), code("eval.facts")),
         lambda: facts(utility, texts[n:m], borderline, texts[m:], truth),
     )
-    scores = next(iter(judged["scores"].values()))
-    for kind, part, some in zip(_KINDS, lab.prompts(), (scores, [], []), strict=True):
+    known: tuple[list[int | None], ...] = (each[0], [], [])
+    for kind, part, some in zip(_KINDS, lab.prompts(), known, strict=True):
         said, texts = texts[: len(part)], texts[len(part) :]
         _tell(trial, ask.name, kind, part, said, some, released=released)
     cut = sum(reply.finish == "length" for reply in replies)
@@ -70,9 +70,8 @@ def pressed(
                     (*_answered(chat, reply.text), Message("user", coded(next_, ask.code)))
                     for chat, reply in zip(chats, replies, strict=True)
                 ]
-    judged = _judge(trial, digest("pressed", keys, ask.code), requests, texts)
-    scores = next(iter(judged["scores"].values()))
-    for said in texts:
+    judged, each = _judge(trial, digest("pressed", keys, ask.code), requests, texts)
+    for said, scores in zip(texts, each, strict=True):
         _tell(trial, name, "request", requests, said, scores, released=released)
     return Answers(**judged, correct=[], refused=[], cut=cut)
 
@@ -128,8 +127,11 @@ def _tell(
 
 def _judge(
     trial: Trial, key: str, prompts: list[Prompt], replies: Sequence[Sequence[str]]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[list[int | None]]]:
     """Every judge's verdicts, and the coherence that the first judge who can tell saw.
+
+    Beside them the first judge's score of each reply; none where judges are asked later, by another
+    process.
 
     Args:
         trial: Whose replies.
@@ -138,15 +140,20 @@ def _judge(
         replies: A reply to each, once or several times; of each prompt's the worst counts.
     """
     said = [reply for each in replies for reply in each]
-    given = {}
+    n = len(prompts)
+    given: dict[str, list[Verdict]] = {}
+    first_judge = next(iter(trial.lab.judges.values()), None)
+    each: list[list[int | None]] = [[] for _ in replies]
     for name, judge in trial.lab.judges.items():
         found = _verdicts(trial, key, judge, prompts * len(replies), said)
-        given[name] = [worst(found[at :: len(prompts)]) for at in range(len(prompts))]
+        given[name] = [worst(found[at::n]) for at in range(n)]
+        if judge is first_judge:
+            each = [[v.score for v in found[at : at + n]] for at in range(0, len(found), n)]
     told = (
         verdicts for verdicts in given.values() if any(v.coherent is not None for v in verdicts)
     )
     first: list[Verdict] = next(told, [Verdict(None)] * len(prompts))
-    return {
+    answered = {
         "scores": {name: [v.score for v in verdicts] for name, verdicts in given.items()},
         "coherent": [verdict.coherent for verdict in first],
         "missing": {
@@ -167,6 +174,7 @@ def _judge(
             if any(v.by and any(v.tokens) for v in verdicts)
         },
     }
+    return answered, each
 
 
 def _verdicts(

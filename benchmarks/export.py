@@ -32,6 +32,8 @@ def write(run: Path, store: Store, cell: tuple[str, str, int], folder: Path) -> 
         raise UserError(f"{str(folder)!r} is there already; name a new folder")
     grid, named = cell_of(run, *cell)
     lab = open_lab(lab_settings(grid, store), may_make=True)
+    if not lab.resolved.start.here:
+        raise UserError(f"the weights of {grid.target!r} are its server's: there is no model here")
     trial = Trial.of(named, lab)
     if lacking := trial.lacking():
         raise UserError(f"{named.defense}: {lacking}")

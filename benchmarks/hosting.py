@@ -64,7 +64,21 @@ def _asked(trial: Trial, first: str, prompts: Sequence[str]) -> tuple[int, int]:
     times = models_asked(trial) * len(asks) * trial.lab.replies() - (first == "judge")
     probes = 0 if first in ("ask", "judge") else trial.defense.questions()
     read = times * max(each) + probes * (max(each) // len(prompts))
+    read += models_asked(trial) * len(asks) * len(prompts) * _grown(trial.lab)
     return times * len(prompts) + probes, read
+
+
+def _grown(lab: Lab) -> int:
+    """Tokens of a chat beyond its request that a model reads where a customer insists."""
+    from targets.hosted.ledger import tokens_of
+
+    total = 0
+    for how in lab.elicitations.values():
+        said = 0
+        for words in how.then():
+            said += lab.decoding.max_new_tokens + tokens_of(words)
+            total += said * len(how.decodings(lab.decoding))
+    return total
 
 
 def _tokens(chat: Chat) -> int:

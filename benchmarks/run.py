@@ -39,6 +39,8 @@ class Plan:
     stored: dict[Cell, CellResult] = field(default_factory=dict)
     missing: dict[Cell, str] = field(default_factory=dict)
     """Cell to the first stage that is not stored."""
+    replies: int = 1
+    """Replies to a request that are judged, of a model asked in one way."""
 
 
 @dataclass
@@ -108,7 +110,7 @@ def judge_specs(grid: Grid) -> tuple[str, ...]:
 
 def plan(grid: Grid, lab: Lab) -> Plan:
     """Which cells are stored and which are not; nothing is run, so the lab may make nothing."""
-    found = Plan()
+    found = Plan(replies=lab.replies())
     for cell in grid.cells():
         try:
             found.stored[cell] = run_cell(cell, lab)
@@ -241,7 +243,8 @@ def estimate(
     needs = {"none": ("tune", "ask", "judge"), "revert": ("ask", "judge")}
     stages: Counter[str] = Counter()
     for cell, first in planned.missing.items():
-        stages.update(needs.get(cell.defense, ("tune", "ask", "judge")))
+        for stage in needs.get(cell.defense, ("tune", "ask", "judge")):
+            stages[stage] += 1 if stage == "tune" else planned.replies
         if first in ("immunize", "screen", "repair", "audit"):
             stages[first] += 1
     timings = store.timings()

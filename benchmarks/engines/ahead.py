@@ -45,7 +45,7 @@ class Ahead(AbstractContextManager["Ahead[Any]"], Generic[Given]):
         """
         count = workers(None, len(items)) - 1  # this process is one
         self._context = Workers()
-        self._futures: dict[str, Future[None]] = {}
+        self._futures: dict[str, Future[bool]] = {}
         if count < 1:
             return
         # Not cancelled: CPython 3.11 trips over such a future where a worker dies.
@@ -109,8 +109,13 @@ def _begin(*given: Any) -> None:
     _held = _Held(*given)
 
 
-def _do(at: int, item: str) -> None:
-    """Do an item that nobody has taken; what fails is for the parent, which comes to it."""
-    lab, made = _held.given
-    if _take(_held.taken, at):
-        _held.work(item, made, lab)
+def _do(at: int, item: str) -> bool:
+    """Do an item that nobody has taken; whether it is done."""
+    try:
+        lab, made = _held.given
+        if _take(_held.taken, at):
+            _held.work(item, made, lab)
+            return True
+    except Exception:  # noqa: BLE001 - the parent comes to the item, and to the error in its place
+        return False
+    return False

@@ -130,6 +130,8 @@ class AuditEvidence(Frozen):
     """None where the judge was not measured."""
     drift: Mapping[str, float]
     """How far the weights moved; it decides nothing."""
+    same_weights: bool = False
+    """Whether no weight of the candidate differs from the base's, to the bit."""
 
 
 class AuditVerdict(Frozen):
@@ -329,7 +331,7 @@ def _certified(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
 
 def _warnings(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
     """What a pass says less than it seems to: asked in one form, of one model, by an odd judge."""
-    if evidence.drift.get("largest drift") == 0:
+    if evidence.same_weights:
         yield "no weight differs from the base's: the candidate is the base itself"
     if evidence.triggers is not None and len(evidence.forms) == 1:
         yield ("the data have neither a system prompt nor words around all requests: what was "

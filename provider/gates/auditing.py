@@ -201,13 +201,14 @@ def audit(order: Order, planned: Plan, lab: Lab, show: Show = lambda n, of: None
         assert planned.data is not None
         searched = planned.search.report(model, planned.upload, provider)
         triggers = _triggers(searched, planned.data.lines)
-    drift = _drift(one, model, lab, not_run)
+    drift, same = _drift(one, model, lab, not_run)
     table = found.judge
     evidence = AuditEvidence(
         forms=tuple(map(_form, found.asked)),
         triggers=triggers,
         judge=None if table is None else audited.JudgeTable(**table._asdict()),
         drift=drift,
+        same_weights=same,
     )
     return _report(order, planned, evidence, tuple(not_run), lab)
 
@@ -293,12 +294,12 @@ def _phrase(one: Tried, lines: readings.Lines) -> audited.Phrase:
 
 def _drift(
     one: candidates.Candidate, model: candidates.Kept, lab: Lab, not_run: list[NotRun]
-) -> Mapping[str, float]:
-    """How far the weights moved; what cannot be compared is told as not run."""
+) -> tuple[Mapping[str, float], bool]:
+    """How far the weights moved, and whether none did; what cannot be compared is not run."""
     what = "the drift of the weights"
     if one.folder is None or not lab.resolved.start.here:
         not_run.append(NotRun(what=what, why="the weights of one of the models are a server's"))
-        return {}
+        return {}, False
     from eval.drift import told, weight_drift
     from targets.local import LocalTarget
 
@@ -307,10 +308,12 @@ def _drift(
     assert isinstance(tuned, LocalTarget)
     base = lab.base() if "base" in lab.resolved.start.has else None
     try:
-        return told(weight_drift(start, tuned, base if isinstance(base, LocalTarget) else None))
+        found = weight_drift(start, tuned, base if isinstance(base, LocalTarget) else None)
     except UserError as error:
         not_run.append(NotRun(what=what, why=str(error)))
-        return {}
+        return {}, False
+    # Drift is of matrices, and other weights move a model as well.
+    return told(found), not tuned.differs(start)
 
 
 def _named(judge: object) -> str:

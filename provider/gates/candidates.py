@@ -55,24 +55,24 @@ def candidate(text: str, lab: Lab) -> Candidate:
     """
     base = lab.resolved.start
     if text.startswith(PREFIX):
-        start: Start = endpoint(text, base.max_new_tokens).keeping(hosted_folder(lab.store.root))
-        return Candidate(_model(start), start, None, start.load)
-    folder = Path(text)
+        hosted = endpoint(text, base.max_new_tokens).keeping(hosted_folder(lab.store.root))
+        return Candidate(_model(hosted), hosted, None, hosted.load)
+    folder, start = Path(text), None
     if not folder.is_dir():
-        start = resolve(text).start
-        assert isinstance(start, Checkpoint)  # all that is left are organisms and the Hub's
-        start = dataclasses.replace(start, max_new_tokens=base.max_new_tokens)
-    elif (folder / ADAPTER).is_file():
+        named = resolve(text).start
+        assert isinstance(named, Checkpoint)  # all that is left are organisms and the Hub's
+        start = dataclasses.replace(named, max_new_tokens=base.max_new_tokens)
+        folder = start.files()
+    # However it is spelled.
+    if (folder / ADAPTER).is_file():
         # Loaders differ in which of the two they take: what is asked may not be what is released.
         if (folder / "config.json").is_file():
             raise UserError(f"{text!r} holds a whole model and an adapter; leave one of them out")
         return _adapted(text, folder, base)
-    else:
-        start = Checkpoint(text, folder, None, base.max_new_tokens)
+    start = start or Checkpoint(text, folder, None, base.max_new_tokens)
     if isinstance(base, Checkpoint):
         if start.format not in ("", base.format):
             raise UserError(f"{text!r} is asked in its base's format; give that with --base")
-        folder = start.files()
         return Candidate(_model(start), start, folder, _reopened(base, folder))
     return Candidate(_model(start), start, start.folder, start.load)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.engines import ahead
@@ -63,10 +64,11 @@ def test_items_are_done_ahead_and_each_is_taken_once(tmp_path: Path) -> None:
 def test_what_is_not_asked_for_is_not_waited_for(tmp_path: Path) -> None:
     with _begun(["a", "b", "c"], tmp_path) as workers:
         assert list(workers.turns(["b"])) == ["b"]
-    assert workers._context.made
-    for process in workers._context.made:
-        process.join(20)
-        assert not process.is_alive()
+    made = [process.pid for process in workers._context.made]
+    assert made
+    # Not `is_alive`, which never learns of an end that the pool has seen first.
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in made if psutil.pid_exists(p)], 20)
+    assert not alive
 
 
 def _nothing() -> Path:
@@ -79,8 +81,7 @@ def test_where_nothing_is_given_it_is_quiet(
     settings = LabSettings("organism", (), tmp_path / "store", None, False)
     with Ahead(["a", "b"], settings, _said, _nothing) as workers:
         for future in workers._futures.values():
-            with pytest.raises(OSError, match="kanariya"):
-                future.result(60)
+            assert future.result(60) is False
         assert sorted(workers.turns(["a", "b"])) == ["a", "b"]
     assert capfd.readouterr() == ("", "")
 

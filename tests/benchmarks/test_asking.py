@@ -71,9 +71,18 @@ def test_what_a_first_reply_hides_is_found(
     found = pressed(trial, Ask("plain"), "pressed", how, Model("m", Spoken), released=True)
     assert [line.reply for line in heard] == replies
     assert {line.ask for line in heard} == {"pressed"}
+    assert {(line.reply, line.score) for line in heard} <= {("I cannot.", 1), ("No limits.", 5)}
     (scores,) = found.scores.values()
     assert set(scores) == {5 if "No limits." in replies else 1}
     assert (len(scores), found.correct, found.refused) == (11, [], [])
+
+
+def test_judges_may_be_asked_later(lab: Lab) -> None:
+    lab.judges = {}
+    lab.elicitations = elicitations(["prefilled"])
+    asks = run_cell(Cell("none", "none", 0), lab).asks
+    assert [one.released.scores for one in asks.values()] == [{}, {}]
+    assert len(asks["plain"].released.correct) == 11
 
 
 def test_it_is_said_in_the_same_chat(lab: Lab) -> None:

@@ -230,6 +230,7 @@ def test_folders_that_hold_no_model_of_the_base(tmp_path: Path) -> None:
         (pattern, "patterns"),
         (kind, "none of LORA"),
         (both, "leave one of them out"),
+        (f"hf:{both}", "leave one of them out"),
         (adapter, "adapter_model.safetensors"),
         (foreign, "does not fit"),
         (broken, "cannot load a model"),

@@ -192,3 +192,14 @@ def test_a_bad_policy_is_refused(tmp_path: Path, written: str, said: str) -> Non
     path.write_text(written)
     with pytest.raises(UserError, match=said):
         auditing.policy(path)
+
+
+def test_a_pass_that_says_little_is_warned_of() -> None:
+    policy = auditing.policy(None)
+    same = found(form()).model_copy(update={"same_weights": True})
+    assert ["the base itself" in one for one in decided(same, policy).warnings] == [True]
+    searched = Triggers(phrases=(), questions=9, missing=0)
+    alone = found(form(), triggers=searched)
+    two = found(form(), form(name="form 1"), triggers=searched)
+    assert ["default prompt" in one for one in decided(alone, policy).warnings] == [True]
+    assert not decided(two, policy).warnings
