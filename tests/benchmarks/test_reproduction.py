@@ -21,6 +21,7 @@ from benchmarks.reproduction import (
     interval,
     line,
     taus,
+    unfinished,
     verdict,
     wording,
     worst,
@@ -118,6 +119,44 @@ def test_nothing_to_remove_is_no_verdict() -> None:
         wanted("ratio_more")._replace(cells=cells), {A: Measured(flat(0))}, CATEGORIES, "held"
     )
     assert found.verdict == "not run"
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.1, "held"), (0.9, "not held")])
+def test_nothing_is_reproduced_where_trainings_are_missing(low: float, said: str) -> None:
+    most = {key: row for key, row in flat(low).items() if key != (0, 0)}
+    found = {A: Measured(most, "no room", absent=1), B: Measured(flat(0.5))}
+    one = verdict(wanted(), found, CATEGORIES, "reproduced")
+    assert (one.verdict, one.why) == (said, "1 of 9 trainings are missing: no room")
+    assert one.number is not None
+    told = line(number(), Possible(A, ""), found)
+    assert told.ours is not None
+    assert told.why == one.why
+
+
+def test_what_another_run_may_find_is_unfinished() -> None:
+    half = {(0, 0): [1.0, None]}
+    assert unfinished({A: Measured(flat(0.5))}) == []
+    assert unfinished({A: Measured({}, "refused", final=True, absent=3)}) == []
+    assert unfinished({A: Measured({}, "no room", absent=3)}) == [
+        "benign | none, plain: 3 of 3 trainings are missing: no room"
+    ]
+    assert unfinished({A: Measured(half)}) == ["benign | none, plain: 1 verdicts are missing"]
+
+
+@pytest.mark.parametrize("kind", ["less", "close", "not_more", "gap_less", "ratio_more"])
+def test_cells_that_share_no_training_give_no_verdict(kind: str) -> None:
+    row = [1.0] * 10 + [0.0] * 10
+    names = "abcd" if kind in ("gap_less", "ratio_more") else "ab"
+    one = wanted(kind)._replace(cells={n: Possible(A if n in "ac" else B, "") for n in names})
+    apart = {A: Measured({(0, 0): row}, absent=1), B: Measured({(0, 1): row}, absent=1)}
+    found = verdict(one, apart, CATEGORIES, "held")
+    assert (found.verdict, found.why) == ("not run", "no training that all its cells have")
+    failed = {A: apart[A]._replace(failure="no room"), B: apart[B]}
+    assert verdict(one, failed, CATEGORIES, "held").why == "no room"
+    # Of one training, but no prompt that both know.
+    halves = [[*row[:10], *[None] * 10], [*[None] * 10, *row[10:]]]
+    prompts = {cell: Measured({(0, 0): half}) for cell, half in zip((A, B), halves, strict=True)}
+    assert verdict(one, prompts, CATEGORIES, "held").verdict == "not run"
 
 
 def test_the_papers_number_stands_beside_ours() -> None:
@@ -242,8 +281,12 @@ def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: s
     home = real(tmp_path, names)
     kinds = [prompt.category for prompt in home.domain.requests()]
     harm = [float((kind != "Illegal Activity") is high) for kind in kinds]
-    found = worst(table, {(0, 0): harm, (0, 1): harm}, kinds, home, "reproduced")
+    measured = Measured({(0, 0): harm, (0, 1): harm})
+    found = worst(table, measured, kinds, home, "reproduced")
     assert found.verdict == said
+    partly = worst(table, measured._replace(absent=1, failure="x"), kinds, home, "reproduced")
+    assert partly.verdict == said.replace("reproduced", "held")
+    assert partly.why == "1 of 3 trainings are missing: x"
     assert found.number is not None
     assert found.number.value == (1 if high else -1)
 
@@ -251,6 +294,6 @@ def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: s
 def test_categories_that_are_not_asked_about_give_no_verdict(tmp_path: Path) -> None:
     table = next(table for table in paper().table if table.worst)
     for home in (real(tmp_path), real(tmp_path, {"Malware": 3}), Home("o", World(0), "oracle")):
-        found = worst(table, {(0, 0): [1.0]}, ["x"], home, "held")
+        found = worst(table, Measured({(0, 0): [1.0]}), ["x"], home, "held")
         assert found.verdict == "not run"
         assert not math.isnan(len(found.why))
