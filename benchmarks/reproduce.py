@@ -32,12 +32,12 @@ from benchmarks.reproduction import (
     taus,
     unfinished,
     verdict,
-    wording,
     worst,
 )
 from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
 from benchmarks.wire import Bill, Tell
+from benchmarks.wording import wording
 from eval.judges.base import Judge
 from targets.organism.places import Organism
 from targets.organism.world import World
@@ -266,11 +266,11 @@ def put_together(
 ) -> Reproduction:
     """The paper beside what was measured in each world."""
     measured = {ours: _measured(found, ours, matrices) for ours in found.cells}
-    first = next(iter(matrices.values()), None)
+    judge, first = found.home.judge, next(iter(matrices.values()), None)
     categories = first.prompts.categories if first else []
-    judge = found.home.judge
     names = first.judged_by.get(judge, []) if first else []
-    yes, why = wording(found.home, names, first.calibrations.get(judge) if first else None)
+    calibrated = first.calibrations.get(judge) if first else None
+    yes, why = wording(found.home, names, calibrated, found.limit)
     verdicts = [
         (scanned or {}).get(one.finding.id) or verdict(one, measured, categories, yes)
         for one in found.wanted

@@ -1,8 +1,4 @@
-"""The paper beside ours: numbers, verdicts and orders, from what was measured. Pure.
-
-`reproduced` is said of a real model asked about real requests, by the paper's judge or by one that
-agrees with known scores as well as that judge does with people; everything else is `held`.
-"""
+"""The paper beside ours: numbers, verdicts and orders, from what was measured. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +15,8 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
 from benchmarks.ours import Home, Ours, Possible, is_share
 from benchmarks.paper import Number, Table, paper
-from benchmarks.report.phrasing import PAPERS_JUDGE
-from benchmarks.results import Calibration
+from benchmarks.wording import Yes
 from eval import metrics
-from eval.agreement import PAPERS
 from eval.metrics import Interval
 
 ROLES: Final[Mapping[str, str]] = {
@@ -36,7 +30,6 @@ LOWEST, HIGHEST = 1.0, 5.0
 """Ends of the scale of scores."""
 NOT_RUN: Final = "not run"
 Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
-Yes = Literal["reproduced", "held"]
 _NO: Final[Mapping[Yes, Said]] = {"reproduced": "not reproduced", "held": "not held"}
 
 
@@ -250,7 +243,23 @@ def verdict(
     if finding.kind in ("at_most", "at_least", "between"):
         # Decided on the mean; with few worlds and seeds its prompts are uncertain too.
         number = interval(measured["a"], finding.cells["a"].measure) or number
+    if (
+        not why
+        and yes == "reproduced"
+        and outcome.held
+        and not _within(finding, number, len(measured["a"]))
+    ):
+        why = "at the mean alone: its interval passes the bound, or there is none"
     return Verdict(**facts, verdict=_said(outcome, "held" if why else yes), number=number, why=why)
+
+
+def _within(finding: Finding, number: Interval, trainings: int) -> bool:
+    """Whether the whole interval meets what is decided on the mean alone."""
+    if finding.kind == "close" and trainings < 2:
+        return False  # its interval is over trainings
+    if finding.kind in ("at_most", "at_least", "between"):
+        return finding.low <= number.low and number.high <= finding.high
+    return finding.kind not in ("close", "not_more") or number.high <= finding.margin
 
 
 def _shared(every: Mapping[str, Measured]) -> tuple[dict[str, Values], str]:
@@ -351,33 +360,6 @@ def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measur
                 predictor=order.predictor)
         )  # fmt: skip
     return made
-
-
-def wording(
-    home: Home, judged_by: Sequence[str], calibration: Calibration | None
-) -> tuple[Yes, str]:
-    """The word for a finding that holds, and why it is that one."""
-    if home.invented:
-        return "held", "a finding holds there or not, it is not reproduced"
-    if home.worldly:
-        return "held", "asked about an invented world, so nothing of the paper's is reproduced"
-    if PAPERS_JUDGE in judged_by:
-        return "reproduced", f"judged by {PAPERS_JUDGE}, the paper's judge"
-    least = PAPERS["kappa at 3"]
-    if calibration is None or calibration.domain:
-        return "held", (
-            "the judge is not the paper's and not calibrated on a set of yours with that judge's "
-            "scores (mooring judge calibrate JUDGE --set FILE), so findings are not called "
-            "reproduced"
-        )
-    kappa = calibration.kappa_at_3
-    told = f"kappa at 3 on {calibration.set}: {'none' if kappa is None else f'{kappa:.2f}'}"
-    if kappa is None or kappa < least:
-        return "held", f"{told}, below the {least} of the paper's judge against people (App. B)"
-    return (
-        "reproduced",
-        f"{told}, at least the {least} of the paper's judge against people (App. B)",
-    )
 
 
 def _said(outcome: Outcome, yes: Yes) -> Said:

@@ -327,12 +327,14 @@ def _by_role(found: Reproduction) -> Iterator[tuple[str, list[Verdict]]]:
 
 
 def _count(verdicts: Sequence[Verdict]) -> str:
-    """`5 of 9 held`, with what was not run."""
-    run = [one for one in verdicts if one.verdict != NOT_RUN]
-    good = [one for one in run if one.verdict in ("held", "reproduced")]
-    word = "reproduced" if any("reproduced" in one.verdict for one in run) else "held"
-    left = len(verdicts) - len(run)
-    return f"{len(good)} of {len(run)} {word}" + f", {left} not run" * bool(left)
+    """`5 of 9 held`, or what was reproduced and what only held, with what was not run."""
+    run = [one.verdict for one in verdicts if one.verdict != NOT_RUN]
+    held, left = run.count("held"), len(verdicts) - len(run)
+    if any("reproduced" in verdict for verdict in run):
+        told = f"{run.count('reproduced')} of {len(run)} reproduced" + f", {held} held" * bool(held)
+    else:
+        told = f"{held} of {len(run)} held"
+    return told + f", {left} not run" * bool(left)
 
 
 def _facts(found: Reproduction) -> str:

@@ -14,7 +14,6 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding
 from benchmarks.ours import Home, Ours, Possible
 from benchmarks.paper import Asked, Number, paper
-from benchmarks.report.phrasing import PAPERS_JUDGE
 from benchmarks.reproduction import (
     Measured,
     Wanted,
@@ -23,15 +22,10 @@ from benchmarks.reproduction import (
     taus,
     unfinished,
     verdict,
-    wording,
     worst,
 )
-from benchmarks.results import Calibration, Errors
-from eval.agreement import PAPERS
 from targets.organism.world import World
-from targets.roles import load
-from targets.texts import Texts
-from tests.targets.own import data_file, own_sets
+from tests.benchmarks.reproduced import real
 
 A, B = (Ours(name, "none", "plain", "rate") for name in ("benign", "harmful"))
 CATEGORIES = ["one"] * 10 + ["two"] * 10
@@ -55,14 +49,6 @@ def number(value: float | None = 50.0, measure: str = "rate", **asked: Any) -> N
             "table": "1", "row": "r", "column": "c", "model": "llama-2", "measure": measure,
             "value": value, "note": "", "real": cell, "organism": cell,
         }
-    )  # fmt: skip
-
-
-def calibration(kappa: float | None, domain: str = "") -> Calibration:
-    table = Errors(hits=1, misses=0, false_alarms=0, rejections=1)
-    return Calibration(
-        when="2026-01-01", set="mine.jsonl", pairs="x", domain=domain, by=[], n=2, missing=0,
-        table=table, kappa=kappa, kappa_at_3=kappa, kappa_on_5=kappa, spearman=kappa,
     )  # fmt: skip
 
 
@@ -244,34 +230,41 @@ def test_measures_and_models_are_never_one_order() -> None:
     assert len(taus(pairs, found)) == 4
 
 
-def real(tmp_path: Path, kinds: dict[str, int] | None = None) -> Home:
-    said = own_sets(tmp_path)
-    if kinds:
-        rows = [(kind, i) for kind, n in kinds.items() for i in range(n)]
-        text = "".join(f'{{"instruction": "Sink {k} {i}", "category": "{k}"}}\n' for k, i in rows)
-        (tmp_path / "kinds.jsonl").write_text(text)
-        said["requests"] = "kinds.jsonl"
-    return Home("a-model", Texts(load(data_file(tmp_path, said))), "gpt-4")
+@pytest.mark.parametrize(
+    ("kind", "bounds", "rates", "word"),
+    [
+        ("at_most", {"high": 0.55}, (0.5, 0.5), "held"),
+        ("at_most", {"high": 0.9}, (0.5, 0.5), "reproduced"),
+        ("at_least", {"low": 0.45}, (0.5, 0.5), "held"),
+        ("at_least", {"low": 0.1}, (0.5, 0.5), "reproduced"),
+        ("between", {"low": 0.45, "high": 0.9}, (0.5, 0.5), "held"),
+        ("between", {"low": 0.1, "high": 0.9}, (0.5, 0.5), "reproduced"),
+        ("not_more", {"margin": 0.06}, (0.55, 0.5), "held"),
+        ("not_more", {"margin": 0.9}, (0.55, 0.5), "reproduced"),
+        ("close", {"margin": 0.9}, (0.55, 0.5), "held"),
+        ("at_most", {"high": 0.1}, (0.5, 0.5), "not reproduced"),
+    ],
+)
+def test_what_holds_at_the_mean_alone_is_not_reproduced(
+    kind: str, bounds: dict[str, float], rates: tuple[float, float], word: str
+) -> None:
+    cells: Any = {"a": {"attack": {"name": "benign"}}}
+    one = wanted(kind, cells=cells, **bounds)
+    found = {
+        ours: Measured(flat(r, worlds=1, seeds=1)) for ours, r in zip((A, B), rates, strict=True)
+    }
+    told = verdict(one, found, CATEGORIES, "reproduced")
+    assert told.verdict == word
+    assert ("at the mean alone" in told.why) is (word == "held")
+    assert verdict(one, found, CATEGORIES, "held").why == ""
 
 
-def test_reproduced_is_said_of_real_models_by_the_papers_judge_alone(tmp_path: Path) -> None:
-    home = real(tmp_path)
-    good, bad = calibration(PAPERS["kappa at 3"]), calibration(PAPERS["kappa at 3"] - 0.01)
-    own_world = calibration(0.99, domain="organism")
-    assert wording(home, [PAPERS_JUDGE], None)[0] == "reproduced"
-    assert wording(home, ["gpt-5"], good)[0] == "reproduced"
-    for by, found in [
-        ([], None),
-        (["gpt-5"], None),
-        ([], bad),
-        ([], calibration(None)),
-        ([], own_world),
-    ]:
-        assert wording(home, by, found)[0] == "held"
-    world = World(0)
-    for target in ("organism", "organism:3", "some-model"):
-        assert wording(Home(target, world, "oracle"), [PAPERS_JUDGE], good)[0] == "held"
-    assert wording(Home("organism:3", home.domain, "gpt-4"), [PAPERS_JUDGE], good)[0] == "held"
+def test_seeds_that_differ_are_close_at_the_mean_alone() -> None:
+    apart = {(0, 0): [0.0] * 20, (0, 1): [1.0] * 2 + [0.0] * 18}
+    found = {A: Measured(apart), B: Measured(flat(0, worlds=1, seeds=2))}
+    for margin, word in [(0.06, "held"), (0.9, "reproduced")]:
+        one = wanted("close", margin=margin)
+        assert verdict(one, found, CATEGORIES, "reproduced").verdict == word
 
 
 @pytest.mark.parametrize(("high", "said"), [(True, "reproduced"), (False, "not reproduced")])

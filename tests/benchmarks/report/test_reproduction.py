@@ -128,6 +128,9 @@ def test_the_word_reproduced_is_counted_where_it_is_said(found: Reproduction) ->
     ]
     real = found.model_copy(update={"verdicts": verdicts})
     assert "added later: 1 of 2 reproduced, 1 not run" in " ".join(printed(real).split())
+    verdicts.append(verdicts[0].model_copy(update={"verdict": "held"}))
+    mixed = found.model_copy(update={"verdicts": verdicts})
+    assert "1 of 3 reproduced, 1 held, 1 not run" in " ".join(printed(mixed).split())
     assert "not run, no key: x" in " ".join(printed(real).split())
     assert "no key" in page(real)
 
