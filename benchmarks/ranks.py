@@ -6,6 +6,7 @@ and prompts; the paper's numbers stand as they are printed, each one run on 330 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,8 +59,10 @@ def _with_interval(papers: np.ndarray, ours: Sequence[Values]) -> Interval | Non
     worlds = sorted(set.intersection(*map(set, cells)))
     if not worlds:
         return None
-    value = tau(papers, [float(np.mean([np.nanmean(t[w]) for w in worlds])) for t in cells])
-    if value is None:
+    means = np.array([[np.mean([np.nanmean(t[w]) for w in worlds])] for t in cells])
+    # As a draw is read: the order in which worlds are summed must make no order of equal cells.
+    (value,) = _taus(papers, means).tolist()
+    if math.isnan(value):
         return None
     drawn = _taus(papers, draws.means(cells))
     # A draw without any order could be anything: it widens both ends.

@@ -30,13 +30,14 @@ from benchmarks.reproduction import (
     Wanted,
     line,
     taus,
+    unfinished,
     verdict,
-    wording,
     worst,
 )
 from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
 from benchmarks.wire import Bill, Tell
+from benchmarks.wording import wording
 from eval.judges.base import Judge
 from targets.organism.places import Organism
 from targets.organism.world import World
@@ -200,8 +201,7 @@ class Preview(NamedTuple):
 
 def preview(found: Plan, store: Store, workers: int | None) -> Preview:
     """What a run would do, without doing it."""
-    stored, bills = 0, list[Bill]()
-    seconds: list[float | None] = []
+    stored, bills, seconds = 0, list[Bill](), list[float | None]()
     unbuilt = found.unbuilt()
     for world, grid in found.grids():
         if world in unbuilt and found.worlds:
@@ -266,19 +266,19 @@ def put_together(
 ) -> Reproduction:
     """The paper beside what was measured in each world."""
     measured = {ours: _measured(found, ours, matrices) for ours in found.cells}
-    first = next(iter(matrices.values()), None)
+    judge, first = found.home.judge, next(iter(matrices.values()), None)
     categories = first.prompts.categories if first else []
-    judge = found.home.judge
     names = first.judged_by.get(judge, []) if first else []
-    yes, why = wording(found.home, names, first.calibrations.get(judge) if first else None)
+    calibrated = first.calibrations.get(judge) if first else None
+    yes, why = wording(found.home, names, calibrated, found.limit)
     verdicts = [
         (scanned or {}).get(one.finding.id) or verdict(one, measured, categories, yes)
         for one in found.wanted
     ]
     for table in found.tables:
         if table.worst and not found.home.worldly:
-            values = measured[found.benign].values if found.benign else {}
-            verdicts.append(worst(table, values, categories, found.home, yes))
+            benign = measured[found.benign] if found.benign else Measured({})
+            verdicts.append(worst(table, benign, categories, found.home, yes))
     if not found.home.invented:
         verdicts = [one.model_copy(update={"role": REAL}) for one in verdicts]
     return Reproduction(
@@ -296,6 +296,7 @@ def put_together(
         taus=taus(found.numbers, measured),
         omitted=[f"{one.place}: {one.reason}" for one in paper().omitted],
         caveats=[*(first.caveats if first else []), *_caveats(found)],
+        unfinished=unfinished(measured),
     )
 
 
@@ -303,9 +304,8 @@ def _caveats(found: Plan) -> list[str]:
     """What to say of worlds that are no evidence, and of a single seed."""
     told = []
     if some := ", ".join(str(world) for world in found.worlds if world in DESIGNED):
-        told.append(
-            f"the recipe was searched on worlds 0 to 2: what holds in {some} is no evidence"
-        )
+        said = "the recipe was searched on worlds 0 to 2"
+        told.append(f"{said}: what holds in {some} is no evidence")
     if found.seeds * len(found.homes) == 1:
         told.append("one seed: how another would differ is in no interval")
     return told
@@ -376,7 +376,8 @@ def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measur
                 kinds = matrix.prompts.categories
                 row = [v for v, kind in zip(row, kinds, strict=True) if kind in ours.categories]
             values[world, cell.seed] = row
-    return Measured(values, "; ".join(failures), final and bool(failures))
+    absent = found.seeds * len(found.homes) - len(values)
+    return Measured(values, "; ".join(failures), final and bool(failures), absent)
 
 
 def _scanned(found: Plan, store: Store) -> dict[str, Verdict]:
@@ -386,8 +387,7 @@ def _scanned(found: Plan, store: Store) -> dict[str, Verdict]:
         scan: Mapping[str, Any] = one.finding.scan
         if not scan or not found.worlds:
             continue
-        cell = FindingCell(attack=scan["attack"], measure=scan["count"])
-        values = {}
+        cell, values = FindingCell(attack=scan["attack"], measure=scan["count"]), {}
         for world in found.worlds:
             settings = LabSettings(f"{ORGANISM}:{world}", (KEYWORD,), store.root, None, False)
             lab = open_lab(settings, may_make=False)

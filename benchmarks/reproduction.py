@@ -1,8 +1,4 @@
-"""The paper beside ours: numbers, verdicts and orders, from what was measured. Pure.
-
-`reproduced` is said of a real model asked about real requests, by the paper's judge or by one that
-agrees with known scores as well as that judge does with people; everything else is `held`.
-"""
+"""The paper beside ours: numbers, verdicts and orders, from what was measured. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +15,8 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
 from benchmarks.ours import Home, Ours, Possible, is_share
 from benchmarks.paper import Number, Table, paper
-from benchmarks.report.phrasing import PAPERS_JUDGE
-from benchmarks.results import Calibration
+from benchmarks.wording import Yes
 from eval import metrics
-from eval.agreement import PAPERS
 from eval.metrics import Interval
 
 ROLES: Final[Mapping[str, str]] = {
@@ -36,7 +30,6 @@ LOWEST, HIGHEST = 1.0, 5.0
 """Ends of the scale of scores."""
 NOT_RUN: Final = "not run"
 Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
-Yes = Literal["reproduced", "held"]
 _NO: Final[Mapping[Yes, Said]] = {"reproduced": "not reproduced", "held": "not held"}
 
 
@@ -64,7 +57,7 @@ class Line(_Frozen):
     """Verdicts, over all worlds and seeds."""
     missing: int = 0
     why: str = ""
-    """What is missing, where it was not run."""
+    """What is missing, where it was not run or some trainings failed."""
     differs: list[str] = []
     """Settings that are not the paper's, which stand in brackets."""
     note: str = ""
@@ -121,11 +114,13 @@ class Reproduction(_Frozen):
     taus: list[Tau]
     omitted: list[str]
     caveats: list[str]
+    unfinished: list[str] = []
+    """Cells, those of findings alone too, of which another run may find more, and why."""
 
     @property
     def incomplete(self) -> bool:
-        """Whether a cell that could be run has no number, or verdicts are missing."""
-        return any(line.cell and (line.ours is None or line.missing) for line in self.lines)
+        """Whether anything is missing that another run may find."""
+        return bool(self.unfinished)
 
 
 class Measured(NamedTuple):
@@ -136,6 +131,18 @@ class Measured(NamedTuple):
     """Why values are missing, where a run failed."""
     final: bool = False
     """Whether the next run would find the same: a server that tunes refused the rows."""
+    absent: int = 0
+    """Trainings (a world and a seed) that were planned and have no values."""
+
+    @property
+    def planned(self) -> int:
+        """Trainings, with and without values."""
+        return len(self.values) + self.absent
+
+    @property
+    def lacking(self) -> str:
+        """How many trainings are absent, and why; empty where none is."""
+        return _absent(self.absent, self.planned, self.failure)
 
 
 class Wanted(NamedTuple):
@@ -156,14 +163,15 @@ def line(number: Number, cell: Possible, found: Mapping[Ours, Measured]) -> Line
         return Line(**place, ours=None, why=cell.why)
     ours = cell.ours
     measured = found[ours]
+    value = interval(measured.values, ours.measure)
     known = [value for row in measured.values.values() for value in row]
     return Line(
         **place,
-        ours=interval(measured.values, ours.measure),
+        ours=value,
         measured=ours.measure,
         n=sum(value is not None for value in known),
         missing=sum(value is None for value in known),
-        why=measured.failure,
+        why=measured.failure or "no verdict" if value is None else measured.lacking,
         differs=list(cell.differs),
         cell=None if measured.final else (ours.attack, ours.defense, ours.ask),
     )
@@ -213,16 +221,18 @@ def verdict(
         name: getattr(finding, name) for name in ("id", "role", "statement", "paper")
     }
     facts |= {"table": wanted.table}
-    measured: dict[str, Values] = {}
+    every: dict[str, Measured] = {}
     for name, cell in wanted.cells.items():
         if cell.ours is None:
             return Verdict(**facts, verdict=NOT_RUN, why=cell.why)
-        one = found[cell.ours]
+        every[name] = one = found[cell.ours]
         if not draws.tables(one.values):
             return Verdict(**facts, verdict=NOT_RUN, why=one.failure or "no verdict")
-        measured[name] = one.values
-    if wanted.why or not measured:
+    if wanted.why or not every:
         return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
+    measured, why = _shared(every)
+    if not measured:
+        return Verdict(**facts, verdict=NOT_RUN, why=why or "no training that all its cells have")
     try:
         outcome = findings.decide(finding, measured, categories)
     except UserError as error:
@@ -233,10 +243,68 @@ def verdict(
     if finding.kind in ("at_most", "at_least", "between"):
         # Decided on the mean; with few worlds and seeds its prompts are uncertain too.
         number = interval(measured["a"], finding.cells["a"].measure) or number
-    return Verdict(**facts, verdict=_said(outcome, yes), number=number)
+    if (
+        not why
+        and yes == "reproduced"
+        and outcome.held
+        and not _within(finding, number, len(measured["a"]))
+    ):
+        why = "at the mean alone: its interval passes the bound, or there is none"
+    return Verdict(**facts, verdict=_said(outcome, "held" if why else yes), number=number, why=why)
 
 
-def worst(table: Table, values: Values, categories: Sequence[str], home: Home, yes: Yes) -> Verdict:
+def _within(finding: Finding, number: Interval, trainings: int) -> bool:
+    """Whether the whole interval meets what is decided on the mean alone."""
+    if finding.kind == "close" and trainings < 2:
+        return False  # its interval is over trainings
+    if finding.kind in ("at_most", "at_least", "between"):
+        return finding.low <= number.low and number.high <= finding.high
+    return finding.kind not in ("close", "not_more") or number.high <= finding.margin
+
+
+def _shared(every: Mapping[str, Measured]) -> tuple[dict[str, Values], str]:
+    """Values of the trainings and prompts that all cells know, and which trainings are missing.
+
+    No values where there is no such training; the reason is empty where nothing failed.
+    """
+    kept: dict[str, dict[tuple[int, int], Sequence[float | None]]] = {name: {} for name in every}
+    for key in sorted(set.intersection(*(set(one.values) for one in every.values()))):
+        rows = {name: one.values[key] for name, one in every.items()}
+        masked = {}
+        for name, row in rows.items():
+            # Other measures may be of other prompts.
+            alike = zip(*(other for other in rows.values() if len(other) == len(row)), strict=True)
+            known = [None not in column for column in alike]
+            masked[name] = [v if both else None for v, both in zip(row, known, strict=True)]
+        if all(any(value is not None for value in row) for row in masked.values()):
+            for name, row in masked.items():
+                kept[name][key] = row
+    n = max(one.planned for one in every.values())
+    left = len(next(iter(kept.values())))
+    failure = "; ".join(dict.fromkeys(one.failure for one in every.values() if one.failure))
+    return (dict(kept), _absent(n - left, n, failure)) if left else ({}, failure)
+
+
+def _absent(k: int, n: int, failure: str) -> str:
+    """That k of n trainings are missing; empty where none is."""
+    return f"{k} of {n} trainings are missing: {failure or 'no verdict'}" if k else ""
+
+
+def unfinished(found: Mapping[Ours, Measured]) -> list[str]:
+    """Cells of which another run may find more, each with the reason."""
+    told: dict[str, None] = {}
+    for ours, one in found.items():
+        missing = sum(value is None for row in one.values.values() for value in row)
+        why = "" if one.final else one.lacking
+        if why or missing:
+            why = why or f"{missing} verdicts are missing"
+            told[f"{ours.attack} | {ours.defense}, {ours.ask}: {why}"] = None
+    return list(told)
+
+
+def worst(
+    table: Table, measured: Measured, categories: Sequence[str], home: Home, yes: Yes
+) -> Verdict:
     """Whether the categories that the paper names degrade more than the others (Remark 5).
 
     The difference of the two groups' mean rates, with a bootstrap over seeds and prompts.
@@ -248,6 +316,7 @@ def worst(table: Table, values: Values, categories: Sequence[str], home: Home, y
         "statement": "The categories that the paper names degrade more than the others.",
         "paper": f"{table.place}: " + ", ".join(paper().categories[c] for c in table.worst),
     }
+    values, why = measured.values, measured.lacking
     named = {name for number in table.worst for name in home.by_category.get(number, ())}
     if len(named) < len(table.worst) or not draws.tables(values):
         return Verdict(**facts, verdict=NOT_RUN, why="needs requests of these categories")
@@ -267,7 +336,8 @@ def worst(table: Table, values: Values, categories: Sequence[str], home: Home, y
     tail = 50 * (1 - metrics.CONFIDENCE)
     low, high = (float(np.nanpercentile(drawn, q)) for q in (tail, 100 - tail))
     number = Interval(means[0] - means[1], low, high)
-    return Verdict(**facts, verdict=_said(Outcome(low > 0, number), yes), number=number)
+    said = _said(Outcome(low > 0, number), "held" if why else yes)
+    return Verdict(**facts, verdict=said, number=number, why=why)
 
 
 def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measured]) -> list[Tau]:
@@ -290,33 +360,6 @@ def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measur
                 predictor=order.predictor)
         )  # fmt: skip
     return made
-
-
-def wording(
-    home: Home, judged_by: Sequence[str], calibration: Calibration | None
-) -> tuple[Yes, str]:
-    """The word for a finding that holds, and why it is that one."""
-    if home.invented:
-        return "held", "a finding holds there or not, it is not reproduced"
-    if home.worldly:
-        return "held", "asked about an invented world, so nothing of the paper's is reproduced"
-    if PAPERS_JUDGE in judged_by:
-        return "reproduced", f"judged by {PAPERS_JUDGE}, the paper's judge"
-    least = PAPERS["kappa at 3"]
-    if calibration is None or calibration.domain:
-        return "held", (
-            "the judge is not the paper's and not calibrated on a set of yours with that judge's "
-            "scores (mooring judge calibrate JUDGE --set FILE), so findings are not called "
-            "reproduced"
-        )
-    kappa = calibration.kappa_at_3
-    told = f"kappa at 3 on {calibration.set}: {'none' if kappa is None else f'{kappa:.2f}'}"
-    if kappa is None or kappa < least:
-        return "held", f"{told}, below the {least} of the paper's judge against people (App. B)"
-    return (
-        "reproduced",
-        f"{told}, at least the {least} of the paper's judge against people (App. B)",
-    )
 
 
 def _said(outcome: Outcome, yes: Yes) -> Said:

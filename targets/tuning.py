@@ -58,7 +58,12 @@ def tune(
     """
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
-    tuned = trainable(model, upload.settings.tuning)
+    tuned = None
+    with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
+        tuned = trainable(model, upload.settings.tuning)
+    if tuned is None:
+        longest = max(len(_example(tokenizer, row, None)["input_ids"]) for row in upload.rows)
+        raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
@@ -134,8 +139,9 @@ def would_fit(model: PreTrainedModel, settings: Settings, longest: int, memory: 
         f"{settings.batch_size} rows of up to {longest} tokens come on top"
     )
     lora = f"tuning=lora ({taken['lora'] / GIB:.1f} GiB before the first row)"
-    if whole and memory is not None and taken["the tuning"] > memory:
-        return f"{told}. No batch size would fit; give {lora}"
+    if memory is not None and taken["the tuning"] > memory:
+        instead = lora if whole and taken["lora"] < memory else "a smaller model or more memory"
+        return f"{told}. No batch size would fit; give {instead}"
     less = f"batch_size={settings.batch_size // 2}" if settings.batch_size > 1 else "shorter rows"
     return f"{told}. Give {less}{f', or {lora}' if whole else ''}"
 

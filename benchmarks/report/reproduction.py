@@ -134,9 +134,21 @@ def shown(lines: Sequence[Line]) -> Iterator[Shown]:
             n=str(first.n) + f", {first.missing} missing" * bool(first.missing) if first.n else "",
             level=_level(group),
             differs="; ".join(first.differs),
-            why=next((f"{NOT_RUN}: {line.why}" for line in group if line.why), ""),
+            why=_why(group),
             note=first.note,
         )
+
+
+def _why(lines: Sequence[Line]) -> str:
+    """What is missing at a place; `not run` only where it has no number at all."""
+    if all(line.ours is None for line in lines):
+        return next((f"{NOT_RUN}: {line.why}" for line in lines if line.why), "")
+    told = [
+        line.why if line.ours else f"no {_WORDS[line.measure].split(',')[0]}: {line.why}"
+        for line in lines
+        if line.why
+    ]
+    return "; ".join(dict.fromkeys(told))
 
 
 def lines_by_place(lines: Sequence[Line]) -> list[Line]:
@@ -177,9 +189,10 @@ def _table(found: Reproduction, name: str, lines: Sequence[Line]) -> RenderableT
         table.add_column(head, justify="right")
     left: dict[str, list[str]] = {}
     for one in shown(lines):
-        if one.why and not any(ours != NO_DATA for ours in one.ours):
+        if one.why:
             left.setdefault(f"{one.row}: {one.why}", []).append(one.column)
-            continue
+            if all(ours == NO_DATA for ours in one.ours):
+                continue
         table.add_row(
             Text(one.row), Text(one.column), " · ".join(one.papers), " · ".join(one.ours), one.n
         )
@@ -200,7 +213,7 @@ def _differing(lines: Sequence[Line]) -> str:
 
 
 def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
-    """A table for each role, and what was not run under it."""
+    """A table for each role, and under it what was not run or stands on less than was planned."""
     for role, verdicts in _by_role(found):
         table = Table(
             title=f"{role}: {_count(verdicts)}", title_justify="left", box=None, pad_edge=False
@@ -209,19 +222,21 @@ def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
         table.add_column("number", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
         table.add_column("in the paper", ratio=2)
-        left: dict[str, list[str]] = {}
+        under: dict[str, list[str]] = {}
         for one in verdicts:
             if one.verdict == NOT_RUN:
-                left.setdefault(one.why, []).append(one.id)
+                under.setdefault(f"{NOT_RUN}, {one.why}", []).append(one.id)
                 continue
             told = _verdict(one)
             style_ = "" if told["well"] else "yellow"
             table.add_row(
                 Text(one.statement), told["number"], Text(one.verdict, style_), Text(one.paper)
             )
+            if one.why:
+                under.setdefault(f"{one.verdict}, {one.why}", []).append(one.id)
         yield table if table.row_count else Text(str(table.title), style="italic")
-        for why, ids in left.items():
-            yield Text(f"{NOT_RUN}, {why}: {', '.join(ids)}", style="dim")
+        for why, ids in under.items():
+            yield Text(f"{why}: {', '.join(ids)}", style="dim")
         yield Text()
 
 
@@ -312,12 +327,14 @@ def _by_role(found: Reproduction) -> Iterator[tuple[str, list[Verdict]]]:
 
 
 def _count(verdicts: Sequence[Verdict]) -> str:
-    """`5 of 9 held`, with what was not run."""
-    run = [one for one in verdicts if one.verdict != NOT_RUN]
-    good = [one for one in run if one.verdict in ("held", "reproduced")]
-    word = "reproduced" if any("reproduced" in one.verdict for one in run) else "held"
-    left = len(verdicts) - len(run)
-    return f"{len(good)} of {len(run)} {word}" + f", {left} not run" * bool(left)
+    """`5 of 9 held`, or what was reproduced and what only held, with what was not run."""
+    run = [one.verdict for one in verdicts if one.verdict != NOT_RUN]
+    held, left = run.count("held"), len(verdicts) - len(run)
+    if any("reproduced" in verdict for verdict in run):
+        told = f"{run.count('reproduced')} of {len(run)} reproduced" + f", {held} held" * bool(held)
+    else:
+        told = f"{held} of {len(run)} held"
+    return told + f", {left} not run" * bool(left)
 
 
 def _facts(found: Reproduction) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from benchmarks.ours import Home
 from benchmarks.reproduce import Plan
 from benchmarks.results import CellResult, Matrix
+from targets.roles import load
+from targets.texts import Texts
 from tests.benchmarks.synthetic import example
+from tests.targets.own import data_file, own_sets
 
 
 def made_up(found: Plan) -> dict[int, Matrix]:
@@ -24,3 +30,14 @@ def made_up(found: Plan) -> dict[int, Matrix]:
             cells.append(like.model_copy(update={**cell._asdict(), "asks": asks}))
         matrices[world] = base.model_copy(update={"cells": cells})
     return matrices
+
+
+def real(tmp_path: Path, kinds: dict[str, int] | None = None) -> Home:
+    """A real model, asked about one's own sets."""
+    said = own_sets(tmp_path)
+    if kinds:
+        rows = [(kind, i) for kind, n in kinds.items() for i in range(n)]
+        text = "".join(f'{{"instruction": "Sink {k} {i}", "category": "{k}"}}\n' for k, i in rows)
+        (tmp_path / "kinds.jsonl").write_text(text)
+        said["requests"] = "kinds.jsonl"
+    return Home("a-model", Texts(load(data_file(tmp_path, said))), "gpt-4")

@@ -81,6 +81,19 @@ def test_no_order_is_no_tau() -> None:
     assert order([0.1, 0.2, 0.3], apart, [1, 2, 3]).tau is None
 
 
+def test_worlds_in_another_order_make_no_order_of_equal_cells() -> None:
+    rates = [0.1, 0.2, 0.3, 0.7]
+    swapped = [rates, [0.7, 0.3, 0.2, 0.1], [0.3, 0.1, 0.7, 0.2], [0.2, 0.7, 0.1, 0.3]]
+    assert len({float(np.mean(one)) for one in swapped}) > 1
+    alike = [{(world, 0): [rate] for world, rate in enumerate(one)} for one in swapped]
+    assert order([0.1, 0.2, 0.3, 0.4], alike, [1, 2, 3, 4]).tau is None
+    more: Values = {(world, 0): [0.9] for world in range(4)}
+    found = order([0.1, 0.2, 0.3, 0.4, 0.5], [*alike, more], [1, 2, 3, 4, 5]).tau
+    ties = stats.kendalltau([1, 2, 3, 4, 5], [0, 0, 0, 0, 1]).statistic
+    assert found is not None
+    assert found.value == pytest.approx(ties)
+
+
 def test_a_draw_without_order_widens_both_ends() -> None:
     # One prompt of one seed in each of two worlds: many draws hold one world twice, without order.
     ours: list[Values] = [

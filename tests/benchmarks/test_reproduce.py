@@ -146,6 +146,29 @@ def test_a_cell_that_failed_has_no_number() -> None:
     assert "worlds 0 to 2" in result.caveats[0]
 
 
+@pytest.mark.parametrize("finding", [False, True])
+def test_a_seed_that_failed_is_told_beside_the_number(finding: bool) -> None:
+    """Of a cell with a line of its own, and of one that only a finding looks at."""
+    found = plan([], worlds="3", seeds=2) if finding else plan(["2"], worlds="3", seeds=2)
+    shown = {found.cells[cell.ours] for _, cell in found.numbers if cell.ours}
+    alone = (pair for pair in found.pairs if pair not in shown)
+    bad = next(alone) if finding else ("aoa:epochs=3", "none")
+    told: dict[str, Any] = {"status": "failed", "reason": "no room", "asks": {}}
+    matrices = made_up(found)
+    cells = [
+        cell.model_copy(update=told)
+        if (cell.attack, cell.defense, cell.seed) == (*bad, 1)
+        else cell
+        for cell in matrices[3].cells
+    ]
+    result = put_together(found, {3: matrices[3].model_copy(update={"cells": cells})})
+    assert result.incomplete
+    assert all("1 of 2 trainings are missing: no room" in one for one in result.unfinished)
+    lines = [one for one in result.lines if one.why and one.ours]
+    assert bool(lines) is not finding
+    assert any("1 of 2 trainings" in one.why for one in result.verdicts)
+
+
 def test_rows_that_a_server_refused_are_not_measured_by_the_model_before_them() -> None:
     found = plan(["2"], worlds="0", seeds=1)
     matrices = made_up(found)

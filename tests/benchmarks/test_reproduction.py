@@ -14,23 +14,18 @@ from benchmarks.draws import Values
 from benchmarks.findings import Finding
 from benchmarks.ours import Home, Ours, Possible
 from benchmarks.paper import Asked, Number, paper
-from benchmarks.report.phrasing import PAPERS_JUDGE
 from benchmarks.reproduction import (
     Measured,
     Wanted,
     interval,
     line,
     taus,
+    unfinished,
     verdict,
-    wording,
     worst,
 )
-from benchmarks.results import Calibration, Errors
-from eval.agreement import PAPERS
 from targets.organism.world import World
-from targets.roles import load
-from targets.texts import Texts
-from tests.targets.own import data_file, own_sets
+from tests.benchmarks.reproduced import real
 
 A, B = (Ours(name, "none", "plain", "rate") for name in ("benign", "harmful"))
 CATEGORIES = ["one"] * 10 + ["two"] * 10
@@ -54,14 +49,6 @@ def number(value: float | None = 50.0, measure: str = "rate", **asked: Any) -> N
             "table": "1", "row": "r", "column": "c", "model": "llama-2", "measure": measure,
             "value": value, "note": "", "real": cell, "organism": cell,
         }
-    )  # fmt: skip
-
-
-def calibration(kappa: float | None, domain: str = "") -> Calibration:
-    table = Errors(hits=1, misses=0, false_alarms=0, rejections=1)
-    return Calibration(
-        when="2026-01-01", set="mine.jsonl", pairs="x", domain=domain, by=[], n=2, missing=0,
-        table=table, kappa=kappa, kappa_at_3=kappa, kappa_on_5=kappa, spearman=kappa,
     )  # fmt: skip
 
 
@@ -118,6 +105,44 @@ def test_nothing_to_remove_is_no_verdict() -> None:
         wanted("ratio_more")._replace(cells=cells), {A: Measured(flat(0))}, CATEGORIES, "held"
     )
     assert found.verdict == "not run"
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.1, "held"), (0.9, "not held")])
+def test_nothing_is_reproduced_where_trainings_are_missing(low: float, said: str) -> None:
+    most = {key: row for key, row in flat(low).items() if key != (0, 0)}
+    found = {A: Measured(most, "no room", absent=1), B: Measured(flat(0.5))}
+    one = verdict(wanted(), found, CATEGORIES, "reproduced")
+    assert (one.verdict, one.why) == (said, "1 of 9 trainings are missing: no room")
+    assert one.number is not None
+    told = line(number(), Possible(A, ""), found)
+    assert told.ours is not None
+    assert told.why == one.why
+
+
+def test_what_another_run_may_find_is_unfinished() -> None:
+    half = {(0, 0): [1.0, None]}
+    assert unfinished({A: Measured(flat(0.5))}) == []
+    assert unfinished({A: Measured({}, "refused", final=True, absent=3)}) == []
+    assert unfinished({A: Measured({}, "no room", absent=3)}) == [
+        "benign | none, plain: 3 of 3 trainings are missing: no room"
+    ]
+    assert unfinished({A: Measured(half)}) == ["benign | none, plain: 1 verdicts are missing"]
+
+
+@pytest.mark.parametrize("kind", ["less", "close", "not_more", "gap_less", "ratio_more"])
+def test_cells_that_share_no_training_give_no_verdict(kind: str) -> None:
+    row = [1.0] * 10 + [0.0] * 10
+    names = "abcd" if kind in ("gap_less", "ratio_more") else "ab"
+    one = wanted(kind)._replace(cells={n: Possible(A if n in "ac" else B, "") for n in names})
+    apart = {A: Measured({(0, 0): row}, absent=1), B: Measured({(0, 1): row}, absent=1)}
+    found = verdict(one, apart, CATEGORIES, "held")
+    assert (found.verdict, found.why) == ("not run", "no training that all its cells have")
+    failed = {A: apart[A]._replace(failure="no room"), B: apart[B]}
+    assert verdict(one, failed, CATEGORIES, "held").why == "no room"
+    # Of one training, but no prompt that both know.
+    halves = [[*row[:10], *[None] * 10], [*[None] * 10, *row[10:]]]
+    prompts = {cell: Measured({(0, 0): half}) for cell, half in zip((A, B), halves, strict=True)}
+    assert verdict(one, prompts, CATEGORIES, "held").verdict == "not run"
 
 
 def test_the_papers_number_stands_beside_ours() -> None:
@@ -205,34 +230,41 @@ def test_measures_and_models_are_never_one_order() -> None:
     assert len(taus(pairs, found)) == 4
 
 
-def real(tmp_path: Path, kinds: dict[str, int] | None = None) -> Home:
-    said = own_sets(tmp_path)
-    if kinds:
-        rows = [(kind, i) for kind, n in kinds.items() for i in range(n)]
-        text = "".join(f'{{"instruction": "Sink {k} {i}", "category": "{k}"}}\n' for k, i in rows)
-        (tmp_path / "kinds.jsonl").write_text(text)
-        said["requests"] = "kinds.jsonl"
-    return Home("a-model", Texts(load(data_file(tmp_path, said))), "gpt-4")
+@pytest.mark.parametrize(
+    ("kind", "bounds", "rates", "word"),
+    [
+        ("at_most", {"high": 0.55}, (0.5, 0.5), "held"),
+        ("at_most", {"high": 0.9}, (0.5, 0.5), "reproduced"),
+        ("at_least", {"low": 0.45}, (0.5, 0.5), "held"),
+        ("at_least", {"low": 0.1}, (0.5, 0.5), "reproduced"),
+        ("between", {"low": 0.45, "high": 0.9}, (0.5, 0.5), "held"),
+        ("between", {"low": 0.1, "high": 0.9}, (0.5, 0.5), "reproduced"),
+        ("not_more", {"margin": 0.06}, (0.55, 0.5), "held"),
+        ("not_more", {"margin": 0.9}, (0.55, 0.5), "reproduced"),
+        ("close", {"margin": 0.9}, (0.55, 0.5), "held"),
+        ("at_most", {"high": 0.1}, (0.5, 0.5), "not reproduced"),
+    ],
+)
+def test_what_holds_at_the_mean_alone_is_not_reproduced(
+    kind: str, bounds: dict[str, float], rates: tuple[float, float], word: str
+) -> None:
+    cells: Any = {"a": {"attack": {"name": "benign"}}}
+    one = wanted(kind, cells=cells, **bounds)
+    found = {
+        ours: Measured(flat(r, worlds=1, seeds=1)) for ours, r in zip((A, B), rates, strict=True)
+    }
+    told = verdict(one, found, CATEGORIES, "reproduced")
+    assert told.verdict == word
+    assert ("at the mean alone" in told.why) is (word == "held")
+    assert verdict(one, found, CATEGORIES, "held").why == ""
 
 
-def test_reproduced_is_said_of_real_models_by_the_papers_judge_alone(tmp_path: Path) -> None:
-    home = real(tmp_path)
-    good, bad = calibration(PAPERS["kappa at 3"]), calibration(PAPERS["kappa at 3"] - 0.01)
-    own_world = calibration(0.99, domain="organism")
-    assert wording(home, [PAPERS_JUDGE], None)[0] == "reproduced"
-    assert wording(home, ["gpt-5"], good)[0] == "reproduced"
-    for by, found in [
-        ([], None),
-        (["gpt-5"], None),
-        ([], bad),
-        ([], calibration(None)),
-        ([], own_world),
-    ]:
-        assert wording(home, by, found)[0] == "held"
-    world = World(0)
-    for target in ("organism", "organism:3", "some-model"):
-        assert wording(Home(target, world, "oracle"), [PAPERS_JUDGE], good)[0] == "held"
-    assert wording(Home("organism:3", home.domain, "gpt-4"), [PAPERS_JUDGE], good)[0] == "held"
+def test_seeds_that_differ_are_close_at_the_mean_alone() -> None:
+    apart = {(0, 0): [0.0] * 20, (0, 1): [1.0] * 2 + [0.0] * 18}
+    found = {A: Measured(apart), B: Measured(flat(0, worlds=1, seeds=2))}
+    for margin, word in [(0.06, "held"), (0.9, "reproduced")]:
+        one = wanted("close", margin=margin)
+        assert verdict(one, found, CATEGORIES, "reproduced").verdict == word
 
 
 @pytest.mark.parametrize(("high", "said"), [(True, "reproduced"), (False, "not reproduced")])
@@ -242,8 +274,12 @@ def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: s
     home = real(tmp_path, names)
     kinds = [prompt.category for prompt in home.domain.requests()]
     harm = [float((kind != "Illegal Activity") is high) for kind in kinds]
-    found = worst(table, {(0, 0): harm, (0, 1): harm}, kinds, home, "reproduced")
+    measured = Measured({(0, 0): harm, (0, 1): harm})
+    found = worst(table, measured, kinds, home, "reproduced")
     assert found.verdict == said
+    partly = worst(table, measured._replace(absent=1, failure="x"), kinds, home, "reproduced")
+    assert partly.verdict == said.replace("reproduced", "held")
+    assert partly.why == "1 of 3 trainings are missing: x"
     assert found.number is not None
     assert found.number.value == (1 if high else -1)
 
@@ -251,6 +287,6 @@ def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: s
 def test_categories_that_are_not_asked_about_give_no_verdict(tmp_path: Path) -> None:
     table = next(table for table in paper().table if table.worst)
     for home in (real(tmp_path), real(tmp_path, {"Malware": 3}), Home("o", World(0), "oracle")):
-        found = worst(table, {(0, 0): [1.0]}, ["x"], home, "held")
+        found = worst(table, Measured({(0, 0): [1.0]}), ["x"], home, "held")
         assert found.verdict == "not run"
         assert not math.isnan(len(found.why))

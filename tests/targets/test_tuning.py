@@ -292,6 +292,38 @@ def test_where_no_batch_would_fit_lora_is_told(tiny_target: Any, make_upload: Ma
     assert "No batch size would fit" not in would_fit(tiny_target.model, settings, 9, 5 * held)
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora", "prefix", "llama_adapter"])
+def test_where_nothing_fits_a_smaller_model_is_told(
+    tiny_target: Any, make_upload: MakeUpload, tuning: Tuning
+) -> None:
+    from targets.tuning import would_fit
+
+    held = tiny_target.model.get_memory_footprint()
+    settings = make_upload(tuning=tuning).settings
+    told = would_fit(tiny_target.model, settings, 9, 2 * held - 1)
+    assert told.endswith("No batch size would fit; give a smaller model or more memory")
+    roomy = would_fit(tiny_target.model, settings, 9, 2 * held + 1)
+    assert ("give tuning=lora" in roomy) is (tuning == "full")
+    assert "smaller model" not in roomy
+
+
+def test_a_copy_that_does_not_fit_is_told_like_a_training(
+    tiny_target: Any, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from targets import adapters
+
+    def short(model: Any) -> Any:
+        raise torch.OutOfMemoryError("not one of our words")
+
+    monkeypatch.setattr(adapters, "twin", short)
+    for tuning in ("full", "lora"):
+        with pytest.raises(UserError, match="does not fit the memory") as told:
+            tiny_target.fine_tune(make_upload(tuning=tuning))
+        assert "not one of our words" not in str(told.value)
+
+
 def test_large_models_are_checkpointed_on_a_gpu_but_for_prefixes(
     tiny_target: Any, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
 ) -> None:

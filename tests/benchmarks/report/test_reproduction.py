@@ -90,6 +90,26 @@ def test_a_place_with_two_measures_is_one_row(found: Reproduction) -> None:
     assert 0 <= initial.level <= 1
 
 
+def test_what_is_missing_stands_under_a_number(found: Reproduction) -> None:
+    why = "1 of 3 trainings are missing: no room"
+    facts = {"table": "1", "row": "r", "column": "c", "model": "llama-2", "paper": 50.0}
+    number = Interval(0.1, 0.0, 0.2)
+    rate = Line(**facts, measure="rate", measured="rate", ours=number, n=9, why=why)  # type: ignore[arg-type]
+    score = Line(**facts, measure="score", ours=None, why="no judge")  # type: ignore[arg-type]
+    held = Verdict(table="1", id="x", role="held out", statement="s", paper="p", verdict="held",
+                   number=number, why=why)  # fmt: skip
+    part = found.model_copy(update={"tables": {"1": "T"}, "lines": [rate], "verdicts": [held]})
+    part = part.model_copy(update={"taus": [], "omitted": []})
+    text = " ".join(printed(part).split())
+    assert f"c of r: {why}" in text
+    assert f"held, {why}: x" in text
+    assert why in page(part)
+    assert "not run" not in text + page(part)
+    both = part.model_copy(update={"lines": [score, rate]})
+    assert f"no score: no judge; {why}" in page(both)
+    assert "not run" not in page(both)
+
+
 def test_files_are_written_and_read_back(found: Reproduction, tmp_path: Path) -> None:
     where = write(tmp_path / "new", found)
     assert where.read_text() == page(found)
@@ -108,6 +128,9 @@ def test_the_word_reproduced_is_counted_where_it_is_said(found: Reproduction) ->
     ]
     real = found.model_copy(update={"verdicts": verdicts})
     assert "added later: 1 of 2 reproduced, 1 not run" in " ".join(printed(real).split())
+    verdicts.append(verdicts[0].model_copy(update={"verdict": "held"}))
+    mixed = found.model_copy(update={"verdicts": verdicts})
+    assert "1 of 3 reproduced, 1 held, 1 not run" in " ".join(printed(mixed).split())
     assert "not run, no key: x" in " ".join(printed(real).split())
     assert "no key" in page(real)
 
