@@ -91,6 +91,8 @@ def trainable(model: PreTrainedModel, tuning: Tuning) -> PreTrainedModel | PeftM
     with renamed_option():
         try:
             return get_peft_model(tuned, _config(tuned, tuning))
+        except torch.OutOfMemoryError:
+            raise  # a `RuntimeError` too, and no fault of the model's
         except (ValueError, RuntimeError, TypeError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(

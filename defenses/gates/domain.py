@@ -7,7 +7,8 @@ does not hide among rows that are at home.
 
 Breaks:   rows that are padded with words that are at home, in a system prompt, say. It keeps
           honest uploads of elsewhere from being judged by what holds here; who means to be taken
-          for one of here can be.
+          for one of here can be. Narrow files of common words too: sixty questions to a support
+          desk in five plain forms had 46 % of the organism's words, where 40 % are enough.
 """
 
 from __future__ import annotations
