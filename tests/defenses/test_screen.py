@@ -82,5 +82,5 @@ def test_a_gate_that_says_nothing_passes_nothing(provider: Provider, gate: Path)
         Screen(gate=gate, by="nonesuch")
     with pytest.raises(UserError, match="cannot read the gate"):
         Screen(gate=Path("absent.json"))
-    with pytest.raises(UserError, match="at least 0"):
+    with pytest.raises(UserError, match="rates from 0"):
         Screen(gate=gate, reject=0.0001)
