@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from attacks.base import Chat, Message, Tuning, Upload, UserError
-from targets.base import Decoding
+from targets.base import Decoding, Reply
 from targets.checkpoint import ADAPTER, Checkpoint
 from targets.organism.world import World
 from tests.targets.families import FAMILIES, make
+
+if TYPE_CHECKING:
+    from targets.local import LocalTarget
 
 MakeUpload = Callable[..., Upload]
 DECODING = Decoding(max_new_tokens=8)
@@ -46,6 +49,18 @@ def chats(world: World) -> list[Chat]:
     return [(*system, *chat) if i % 2 else chat for i, chat in enumerate(asked)]
 
 
+def replied(start: Checkpoint, tuned: LocalTarget, asked: list[Chat], folder: Path) -> list[Reply]:
+    """What a tuned model says: with others or by itself, and once it was kept and opened again."""
+    tuned.save(folder)
+    replies = tuned.generate(asked, DECODING)
+    again = start.reopen(folder)
+    assert again.generate(asked, DECODING) == replies
+    assert not again.differs(tuned)
+    assert tuned.generate(asked, ONE_BY_ONE) == replies
+    assert replies != start.load().generate(asked, DECODING)
+    return replies
+
+
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_tuned_model_answers_the_same_once_it_is_kept(
@@ -64,13 +79,8 @@ def test_a_tuned_model_answers_the_same_once_it_is_kept(
     # A library that sets the tokenizer's one mark would let a reply run past its end.
     ends = loaded.tokenizer.convert_tokens_to_ids(list(FAMILIES[name].ends))
     assert tuned.model.generation_config.eos_token_id == ends
-    tuned.save(tmp_path)
+    replies = replied(start, tuned, chats(world), tmp_path)
     assert not list(tmp_path.glob("*.bin"))
-    asked = chats(world)
-    replies = tuned.generate(asked, DECODING)
-    assert start.reopen(tmp_path).generate(asked, DECODING) == replies
-    assert tuned.generate(asked, ONE_BY_ONE) == replies
-    assert replies != loaded.generate(asked, DECODING)
     assert len({reply.text for reply in replies}) > 1
 
 
@@ -97,16 +107,12 @@ def test_what_stays_beside_a_model_is_kept_without_it(
     tuned = loaded.fine_tune(upload)
     assert tuned.differs(loaded)
     assert loaded.differs(tuned)
-    tuned.save(tmp_path)
+    asked = chats(world)
+    replied(start, tuned, asked, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {ADAPTER, "adapter_model.safetensors"}
     assert str(start.folder) not in (tmp_path / ADAPTER).read_text()
-    asked = chats(world)
-    replies = tuned.generate(asked, DECODING)
-    again = start.reopen(tmp_path)
-    assert again.generate(asked, DECODING) == replies
-    assert not again.differs(tuned)
-    assert tuned.generate(asked, ONE_BY_ONE) == replies
-    assert loaded.generate(asked, DECODING) == start.load().generate(asked, DECODING) != replies
+    # The model that it was made of is left as it was.
+    assert loaded.generate(asked, DECODING) == start.load().generate(asked, DECODING)
     with pytest.raises(UserError, match="stays beside it, and can neither be tuned again"):
         tuned.fine_tune(upload)
 
