@@ -172,43 +172,63 @@ class Took(NamedTuple):
     cpu: float
 
 
+def moderated(file: Path) -> Run:
+    """The gate on a file, with a store of its own.
+
+    Raises:
+        SystemExit: it read nothing.
+    """
+    with tempfile.TemporaryDirectory() as fresh:
+        report = Path(fresh, "moderation.json")
+        to = ["--out", str(report), "--store", str(Path(fresh, "store"))]
+        whole = run(["cli.py", "moderate", str(file), "--by", BY, "--format", "json", *to])
+        if len(json.loads(report.read_bytes())["evidence"]["features"]) < 2:
+            raise SystemExit("the gate read nothing")
+    return whole
+
+
 def compare(file: Path, rows: int, repeats: int) -> None:
     """The baseline and the gate in turn, and what they come to."""
     own = [str(Path(__file__).resolve())]
-    command = ["cli.py", "moderate", str(file), "--by", BY, "--format", "json"]
-    found: dict[str, list[Took]] = {"gate": [], "alone": [], "beside": []}
+    short = file.with_name("row.jsonl")
+    with file.open(encoding="utf-8") as opened:
+        short.write_text(next(opened), encoding="utf-8")
+    found: dict[str, list[Took]] = {"gate": [], "start": [], "alone": [], "beside": []}
     peak = 0
     for _ in range(repeats):
         for name, of in (("alone", 1), ("beside", CORES)):
             each = [[*own, "--part", f"{part}/{of}", str(file)] for part in range(of)]
             took = [Took(*json.loads(said)) for said in run(*each).said]
             found[name].append(Took(max(one.wall for one in took), sum(one.cpu for one in took)))
-        with tempfile.TemporaryDirectory() as fresh:
-            report = Path(fresh, "moderation.json")
-            to = ["--out", str(report), "--store", str(Path(fresh, "store"))]
-            whole = run([*command, *to])
-            if len(json.loads(report.read_bytes())["evidence"]["features"]) < 2:
-                raise SystemExit("the gate read nothing")
-        found["gate"].append(Took(whole.wall, whole.cpu))
-        peak = max(peak, whole.peak)
+        for name, given in (("start", short), ("gate", file)):
+            whole = moderated(given)
+            found[name].append(Took(whole.wall, whole.cpu))
+            peak = max(peak, whole.peak)
     names = {
         "gate": f"the gate, {CORES} cores",
+        "start": "the gate on one row",
         "alone": "json.loads and the vectorizer, 1 process",
         "beside": f"json.loads and the vectorizer, {CORES} processes",
     }
     for name, took in found.items():
         wall = statistics.median(one.wall for one in took)
         cpu = statistics.median(one.cpu for one in took)
-        out.print(f"{names[name]}: {wall:.1f} s ({rows / wall:,.0f} rows/s), processor {cpu:.1f} s")
-    for name in ("alone", "beside"):
-        pairs = list(zip(found[name], found["gate"], strict=True))
-        wall = statistics.median(a.wall / b.wall for a, b in pairs)
-        cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
-        out.print(
-            f"the gate's rate over that of {names[name]}: {wall:.2f}, "
-            f"by processor seconds {cpu:.2f}"
-        )
-    out.print(f"most memory at once: {peak / 1e9:.2f} GB, as in: mooring {' '.join(command[1:])}")
+        rate = "" if name == "start" else f" ({rows / wall:,.0f} rows/s)"
+        out.print(f"{names[name]}: {wall:.1f} s{rate}, processor {cpu:.1f} s")
+    without = [
+        Took(whole.wall - start.wall, whole.cpu - start.cpu)
+        for whole, start in zip(found["gate"], found["start"], strict=True)
+    ]
+    for how, gate in (("", found["gate"]), (", the program's start left out", without)):
+        for name in ("alone", "beside"):
+            pairs = list(zip(found[name], gate, strict=True))
+            wall = statistics.median(a.wall / b.wall for a, b in pairs)
+            cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
+            out.print(
+                f"the gate's rate over that of {names[name]}{how}: {wall:.2f}, "
+                f"by processor seconds {cpu:.2f}"
+            )
+    out.print(f"most memory at once: {peak / 1e9:.2f} GB, as in: mooring moderate FILE --by {BY}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import pydantic
@@ -26,6 +26,7 @@ from defenses.triggers.replies import prompt_of, system_of
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from scipy.sparse import csr_matrix
 
 SHINGLE = 3
 """Words of a shingle.  # ours: Lee et al. have 5, too long for requests of a dozen words"""
@@ -34,6 +35,8 @@ BANDS, IN_A_BAND = 6, 4
 in a hundred of those that share a quarter.  # ours: who meets is compared exactly, so that few
 hashes do"""
 
+PLACES = 24
+"""Bits of a shingle's place.  # ours: of a row's hundred, one in 200,000 rows falls on another"""
 TOGETHER = 200
 """Texts hashed at once.  # ours: their shingles fit into a processor's cache"""
 
@@ -80,18 +83,25 @@ def _repeated(texts: Sequence[str]) -> float:
 
 def _bare(prompts: Sequence[str]) -> list[str]:
     """Prompts without the words that they all begin with, or all end with."""
-    split = [prompt.split() for prompt in prompts]
+    front = back = 0
     if len(set(prompts)) > 1:
-        for _ in range(2):  # from the front, then from the back
-            shared = _shared(min(split), max(split))
-            split = [words[shared:][::-1] for words in split]
-    return [" ".join(words) for words in split]
+        front = _shared(prompt.split() for prompt in prompts)
+        back = _shared(prompt.split()[front:][::-1] for prompt in prompts)
+    split = (prompt.split() for prompt in prompts)
+    return [" ".join(words[front : len(words) - back]) for words in split]
 
 
-def _shared(first: Sequence[str], last: Sequence[str]) -> int:
-    """Words with which both begin; with which all begin, of the first and last in order."""
-    pairs = zip(first, last, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _shared(texts: Iterable[list[str]]) -> int:
+    """Words that all begin with."""
+    texts = iter(texts)
+    shared = next(texts)
+    for words in texts:
+        if words[: len(shared)] != shared:
+            pairs = zip(words, shared, strict=False)
+            shared = [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        if not shared:
+            break
+    return len(shared)
 
 
 def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
@@ -102,16 +112,12 @@ def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
         alike: Share of common shingles from which on.
     """
     import numpy as np
-    from sklearn.feature_extraction import FeatureHasher
 
     distinct = sorted(set(texts))
-    # Pairs of a shingle and how often: they are made without a step of Python's for each.
-    hasher = FeatureHasher(n_features=2**24, input_type="pair", alternate_sign=False)
-    shingles = hasher.transform(zip(_shingles(text), itertools.repeat(1)) for text in distinct)
-    shingles.data.fill(1)
-    shingles.sort_indices()
+    shingles = _shingles(distinct)
+    # A text of fewer words is a duplicate only where it is equal.
     sizes = np.diff(shingles.indptr)
-    some = np.flatnonzero(sizes)  # a text of fewer words is a duplicate only where it is equal
+    some = np.flatnonzero(sizes)
     shingles, sizes = shingles[some], sizes[some]
     found: dict[str, float] = {}
     for band in _bands(shingles.indices, shingles.indptr):
@@ -128,9 +134,46 @@ def near_duplicates(texts: Sequence[str], alike: float) -> dict[str, float]:
     return found
 
 
-def _shingles(text: str) -> Iterator[str]:
-    words = text.split()
-    return map(" ".join, zip(*(words[at:] for at in range(SHINGLE)), strict=False))
+class _Hashes(dict[str, int]):
+    """The hash of each word, made when it is first asked for."""
+
+    def __missing__(self, word: str) -> int:
+        from sklearn.utils import murmurhash3_32
+
+        return self.setdefault(word, murmurhash3_32(word, positive=True))
+
+
+def _shingles(texts: Sequence[str]) -> csr_matrix:
+    """(texts, 2 ** `PLACES`): which runs of words each text holds, as ones.
+
+    A run's place is made from the hashes of its words: no run is put together as a text, and each
+    word is hashed once, however many there are of it.
+    """
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    factors = np.random.default_rng(1).integers(2**63, size=SHINGLE, dtype=np.uint64) | np.uint64(1)
+    hashes = _Hashes()
+    places, counts = [np.empty(0, dtype=np.int32)], [0]
+    for begin in range(0, len(texts), TOGETHER):
+        split = [text.split() for text in texts[begin : begin + TOGETHER]]
+        hashed = map(hashes.__getitem__, itertools.chain.from_iterable(split))
+        words = np.fromiter(hashed, dtype=np.uint64)
+        runs = [max(0, len(one) - SHINGLE + 1) for one in split]
+        ends = np.cumsum([len(one) for one in split])
+        first = np.ones(len(words), dtype=bool)
+        for back in range(1, SHINGLE):  # the last words of a text begin no run
+            first[ends[ends >= back] - back] = False
+        at = np.flatnonzero(first)
+        mixed = sum(words[at + i] * factor for i, factor in enumerate(factors))
+        places.append((mixed >> np.uint64(64 - PLACES)).astype(np.int32))
+        counts += runs
+    found = np.concatenate(places)
+    ones = np.ones(len(found), dtype=np.int32)
+    shingles = csr_matrix((ones, found, np.cumsum(counts)), shape=(len(texts), 2**PLACES))
+    shingles.sum_duplicates()
+    shingles.data.fill(1)
+    return shingles
 
 
 def _bands(

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from attacks.base import Upload
 from defenses.base import Provider
-from defenses.detectors.duplicates import TOGETHER, Duplicates, _bands, near_duplicates
+from defenses.detectors.duplicates import (
+    SHINGLE,
+    TOGETHER,
+    Duplicates,
+    _bands,
+    _bare,
+    _shingles,
+    near_duplicates,
+)
 from targets.organism.world import World
 
 Written = Callable[..., Upload]
@@ -73,6 +81,38 @@ def test_what_is_found_is_as_alike_as_is_said(seed: int, changed: int) -> None:
     assert all(value == pytest.approx(alike) for value in found.values())
     if alike > 0.95 and changed:
         assert found
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join), min_size=1))
+def test_a_text_holds_a_place_for_each_run_of_its_words(texts: list[str]) -> None:
+    found = _shingles(texts)
+    assert found.shape[0] == len(texts)
+    places: dict[int, set[tuple[str, ...]]] = {}
+    for text, row in zip(texts, found, strict=True):
+        words = text.split()
+        runs = {tuple(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
+        assert set(row.data) <= {1}
+        assert len(row.indices) == len(runs)
+        for place in row.indices:
+            places[place] = places.get(place, runs) & runs
+    assert all(places.values())  # texts that share a place share a run
+
+
+def _begin_alike(texts: list[list[str]]) -> int:
+    shortest = min(map(len, texts))
+    return next((i for i in range(shortest) if len({w[i] for w in texts}) > 1), shortest)
+
+
+@given(st.lists(st.lists(st.sampled_from("ab"), max_size=5).map(" ".join), min_size=1))
+def test_what_all_prompts_begin_and_end_with_is_left_out(prompts: list[str]) -> None:
+    bare = _bare(prompts)
+    if len(set(prompts)) == 1:
+        assert bare == prompts
+        return
+    split = [prompt.split() for prompt in prompts]
+    front = _begin_alike(split)
+    back = _begin_alike([words[front:][::-1] for words in split])
+    assert bare == [" ".join(words[front : len(words) - back]) for words in split]
 
 
 def test_texts_hashed_together_leave_each_other_alone() -> None:
