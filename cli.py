@@ -108,6 +108,8 @@ def main() -> None:
 )
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core, or a GPU.")
+@click.option("--processes", type=click.IntRange(1), help="Processes, or GPUs, for each training.")
+@click.option("--accelerate", help="How they share it: ddp, fsdp2, a YAML file.  [default: ddp]")
 @click.option(
     "--wandb",
     type=click.Choice(["online", "offline", "disabled"]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from attacks.base import Upload, UserError
 from benchmarks.asking import answers, pressed
-from benchmarks.keys import component_digest, digest
+from benchmarks.keys import code, component_digest, digest
 from benchmarks.lab import Lab, Model
 from benchmarks.results import Asked, CellResult, Gate
 from benchmarks.trial import Cell, Trial
@@ -183,11 +183,13 @@ def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, dict[str, 
     acting = [component_digest(part) for part, _ in pairs]
     owned = trial.owned() if acting else []
     how = trial.lab.computed()
-    key = digest("tune", start.key, upload, acting, owned, trial.cell.seed, how)
+    who = trial.lab.resolved.start
+    several = [] if who.processes is None else [who.processes.digest, code("targets.launch")]
+    key = digest("tune", start.key, upload, acting, owned, trial.cell.seed, how, *several)
 
     def make() -> Target:
         hooks = trial.defense.during(upload, trial.provider)
-        return start().fine_tune(upload, hooks, trial.cell.seed)
+        return who.tuned(start(), upload, hooks, trial.cell.seed)
 
     model, record = trial.lab.model("tune", key, make)
     if "refused" not in record:

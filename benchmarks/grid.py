@@ -24,12 +24,13 @@ from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
 from targets.datafile import files_of
+from targets.launch import Processes, inside, processes
 from targets.resolve import resolve
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file"}
-OWN = {"data", "provider_judge", "elicit"}
+OWN = {"data", "provider_judge", "elicit", "processes", "accelerate"}
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
@@ -57,6 +58,10 @@ class Grid(pydantic.BaseModel):
     """The provider's own judge, where it is not the organism's noisy one."""
     elicit: list[str] | None = None
     """Ways in which each model is pressed, beside the attack's own; None for none."""
+    processes: Annotated[int, pydantic.Field(ge=1, le=1024)] | None = None
+    """How many processes share each training; None for one."""
+    accelerate: str | None = None
+    """How they do: `ddp`, `fsdp2`, or a YAML file of accelerate's; None for `ddp`."""
 
     @property
     def digest(self) -> str:
@@ -77,11 +82,20 @@ class Grid(pydantic.BaseModel):
         named = {text for part in parts for text in (part.name, *part.params.values())}
         paths = [Path(name) for name in sorted(named) if Path(name).suffix]
         paths += [] if self.data is None else files_of(Path(self.data))
+        paths += [] if self.accelerate is None else [Path(self.accelerate)]
         return {
             str(path): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in paths
             if path.is_file()
         }
+
+    def shared(self) -> Processes | None:
+        """Who shares each training; None for one process.
+
+        Raises:
+            UserError: that cannot be had.
+        """
+        return processes(self.processes, self.accelerate)
 
     def rows(self) -> list[str]:
         """Every defense, the controls first."""
@@ -128,8 +142,14 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
         attack_specs.append(BENIGN)
         built[BENIGN] = _attack(BENIGN)
     defense_specs = [text for text in _expand(defenses, "defenses") if text not in CONTROLS]
-    for text in defense_specs:
-        compose.load(parse(text)[0])
+    loaded = {text: compose.load(parse(text)[0]) for text in defense_specs}
+    shared = written.shared()
+    if shared is not None:
+        resolve(written.target, None, shared)
+        for text, defense in loaded.items():
+            _check_shared(text, defense)
+    else:
+        written = written.model_copy(update={"processes": None})
     chosen = written.judges or default_judges(written)
     check_judges(written, judges(chosen).values())
     if written.data is not None:
@@ -210,6 +230,13 @@ def _pressed(grid: Grid) -> list[str] | None:
                 "leave it out, or take a model that runs here"
             )
     return list(found) or None
+
+
+def _check_shared(text: str, defense: compose.Composition) -> None:
+    """Refuse what decides a training's batches or steps where several processes share them."""
+    for spec, part in zip(parse(text)[0], defense.parts, strict=True):
+        if part.owns():
+            raise UserError(inside(spec.name))
 
 
 def check_judges(grid: Grid, scoring: Collection[Judge]) -> None:

@@ -26,6 +26,7 @@ from eval.elicitations.base import Elicitation
 from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
+from targets.launch import Processes
 from targets.resolve import Resolved, resolve
 
 PROVIDER_SALT = 1
@@ -291,6 +292,8 @@ class LabSettings(NamedTuple):
     """Spec of the provider's own judge; None for the organism's noisy one."""
     elicit: tuple[str, ...] = ()
     """Specs of the ways in which each model is pressed."""
+    processes: Processes | None = None
+    """Who shares each training; None for one process."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -300,7 +303,7 @@ def hosted_folder(store: Path) -> Path:
 
 def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     """A lab for one process."""
-    resolved = resolve(settings.target, settings.data)
+    resolved = resolve(settings.target, settings.data, settings.processes)
     store = Store(settings.store)
     start = resolved.start.keeping(hosted_folder(settings.store))
     return Lab(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,10 +26,12 @@ from peft import (
     PrefixTuningConfig,
     get_peft_model,
 )
+from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from attacks.base import Tuning, UserError
+from targets.base import device
 
 WEIGHTS: Final = "adapter_model.safetensors"
 VIRTUAL_TOKENS: Final = 30
@@ -46,11 +48,7 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     Raises:
         UserError: a part of the model stands beside it.
     """
-    if isinstance(model, PeftModel):
-        raise UserError(
-            "this model was tuned by an adapter that stays beside it, and can neither be tuned "
-            "again nor have its weights edited; tune with tuning=full or lora for that"
-        )
+    whole(model)
     # Not deepcopy: TRL replaces `forward` by a closure, and a copy of one would still compute
     # with the weights of the model it was copied from.
     # Made in its own dtype, since a later cast would round the rotary frequencies as well.
@@ -61,6 +59,15 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     copied.load_state_dict(model.state_dict())
     copied.generation_config = copy.deepcopy(model.generation_config)
     return copied.to(model.device)
+
+
+def whole(model: PreTrainedModel | PeftModel) -> None:
+    """Refuse a model of which a part stands beside it."""
+    if isinstance(model, PeftModel):
+        raise UserError(
+            "this model was tuned by an adapter that stays beside it, and can neither be tuned "
+            "again nor have its weights edited; tune with tuning=full or lora for that"
+        )
 
 
 def blank(model: PreTrainedModel) -> PreTrainedModel:
@@ -79,13 +86,16 @@ def blank(model: PreTrainedModel) -> PreTrainedModel:
     return made
 
 
-def trainable(model: PreTrainedModel, tuning: Tuning) -> PreTrainedModel | PeftModel:
-    """A copy whose wanted weights take gradients.
+def trainable(
+    model: PreTrainedModel, tuning: Tuning, *, own: bool = False
+) -> PreTrainedModel | PeftModel:
+    """A copy whose wanted weights take gradients, or the model itself where it may be used up.
 
     Raises:
         UserError: such a model cannot be tuned so.
     """
-    tuned = twin(model).train()
+    # On the CPU a copy draws numbers, after which an adapter's first weights are drawn.
+    tuned = (model if own and device() == "cuda" else twin(model)).train()
     if tuning == "full":
         return tuned.requires_grad_(True)
     with renamed_option():
@@ -156,12 +166,18 @@ def body(model: PreTrainedModel | PeftModel) -> Any:
     return model if isinstance(model, PeftModel) else model.base_model
 
 
-def save(model: PeftModel, folder: Path) -> None:
-    """Write an adapter alone, without a word of where its model lies."""
+def save(model: PeftModel, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write an adapter alone, without a word of where its model lies.
+
+    Args:
+        model: The adapter beside its model.
+        folder: Where to.
+        weights: All weights by name, where the model's own are in pieces; None for its own.
+    """
     for config in model.peft_config.values():
         config.base_model_name_or_path = ""
     # Else peft asks the Hub what the model was.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     (folder / "README.md").unlink(missing_ok=True)
 
 

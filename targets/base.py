@@ -17,6 +17,7 @@ from attacks.base import Chat, Pair, Prompt, Source, Upload, UserError
 
 if TYPE_CHECKING:
     from targets.hooks import TrainHooks
+    from targets.launch import Processes
 
 
 def device() -> Literal["cpu", "cuda"]:
@@ -166,6 +167,23 @@ class Start(abc.ABC):
     def alone(self) -> bool:
         """Whether it fills a GPU, so that one process at a time had better have it."""
         return False
+
+    @property
+    def processes(self) -> Processes | None:
+        """Who shares each training; None for one process."""
+        return None
+
+    def shared(self, processes: Processes) -> Start:
+        """The same, whose trainings several processes share.
+
+        Raises:
+            UserError: it is not tuned on this machine.
+        """
+        raise UserError(f"--processes: {self.name} is not tuned on this machine; leave it out")
+
+    def tuned(self, target: Target, upload: Upload, hooks: TrainHooks | None, seed: int) -> Target:
+        """A model of its own, tuned on an upload."""
+        return target.fine_tune(upload, hooks, seed)
 
     def caveats(self) -> list[str]:
         """What a reader of its numbers should know."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from attacks.base import UserError
+from attacks.base import Upload, UserError
 from targets import formats
-from targets.base import Start, device
+from targets.base import Start, Target, device
 
 if TYPE_CHECKING:
+    from targets.hooks import TrainHooks
+    from targets.launch import Processes
     from targets.local import LocalTarget
 
 ADAPTER = "adapter_config.json"
@@ -35,6 +38,8 @@ class Checkpoint(Start):
     max_new_tokens: int = 512
     format: str = ""
     """One of `targets.formats`, in which it is trained and asked; empty for its own template."""
+    processes: Processes | None = None
+    """Who shares each training; None for one process."""
 
     here = True
     module = "targets.local"
@@ -62,9 +67,29 @@ class Checkpoint(Start):
 
     @property
     def alone(self) -> bool:
-        """Whether it is too large to be on a GPU once for each core."""
+        """Whether it is too large to be on a GPU once for each core, or takes several at a time."""
+        if self.processes is not None:
+            return True
         size = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
         return device() == "cuda" and size > SHARED
+
+    def shared(self, processes: Processes) -> Self:
+        """The same, whose trainings several processes share."""
+        return dataclasses.replace(self, processes=processes)
+
+    def tuned(self, target: Target, upload: Upload, hooks: TrainHooks | None, seed: int) -> Target:
+        """A model of its own, tuned on an upload.
+
+        Raises:
+            UserError: several processes are to share what only one can do.
+        """
+        if self.processes is None:
+            return super().tuned(target, upload, hooks, seed)
+        from targets.launch import fine_tune
+        from targets.local import LocalTarget
+
+        assert isinstance(target, LocalTarget)
+        return fine_tune(target, upload, hooks, seed, self.processes)
 
     def contents(self) -> str:
         """What tells the model from every other, whatever format it is asked in."""

@@ -42,7 +42,7 @@ class OnHub(Checkpoint):
     @property
     def alone(self) -> bool:
         """On a GPU: how large it is, is not known before it is fetched."""
-        return device() == "cuda"
+        return device() == "cuda" or self.processes is not None
 
     def contents(self) -> str:
         """Hash of the commit, which tells every file of it."""

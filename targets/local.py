@@ -48,10 +48,16 @@ class LocalTarget(Target):
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.folder: Path | None = None
+        """Where its weights are read from; None where they may be in no folder."""
 
     @classmethod
     def load(
-        cls, folder: Path, tokenizer_from: Path | None = None, template: str | None = None
+        cls,
+        folder: Path,
+        tokenizer_from: Path | None = None,
+        template: str | None = None,
+        place: str | None = None,
     ) -> Self:
         """A model folder as `from_pretrained` reads it, in float32 on CPU, bfloat16 on GPU.
 
@@ -59,6 +65,7 @@ class LocalTarget(Target):
             folder: The weights.
             tokenizer_from: Where the tokenizer is; None for the same folder.
             template: A chat template in place of the tokenizer's own.
+            place: The device it is put on; None for the GPU, or the CPU where there is none.
 
         Raises:
             UserError: the folder holds no readable model, or there is no chat template.
@@ -105,7 +112,9 @@ class LocalTarget(Target):
             eos_token_id=tokenizer.eos_token_id if ends is None else ends,
             pad_token_id=tokenizer.pad_token_id,
         )
-        return cls(model.to("cuda" if cuda else "cpu").eval(), tokenizer)
+        made = cls(model.to(place or ("cuda" if cuda else "cpu")).eval(), tokenizer)
+        made.folder = folder
+        return made
 
     def fine_tune(
         self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
 from targets import hub
 from targets.base import Domain, Start, Truth
 from targets.checkpoint import Checkpoint
 from targets.endpoint import PREFIX, endpoint
+
+if TYPE_CHECKING:
+    from targets.launch import Processes
 
 LONGEST_REPLY = 64
 """Tokens; the organism's longest replies have about 45.  # ours: measured on its corpus"""
@@ -29,7 +32,7 @@ class Resolved(NamedTuple):
     """Name of the policy that the domain's requests violate."""
 
 
-def resolve(text: str, data: str | None = None) -> Resolved:
+def resolve(text: str, data: str | None = None, processes: Processes | None = None) -> Resolved:
     """A target by name, with the texts of its world, or with the user's own.
 
     `organism` is the shipped one, `organism:3` that of world 3, `organism:3:base` its unaligned
@@ -42,11 +45,20 @@ def resolve(text: str, data: str | None = None) -> Resolved:
         text: The target.
         data: The path of a file that names the user's own sets (`targets.datafile`), in place of
             any world; what is really so is not known then, and no judge is the target's own.
+        processes: Who shares each training; None for one process.
 
     Raises:
-        UserError: there is no such target, or its texts cannot be read.
+        UserError: there is no such target, its texts cannot be read, or its trainings cannot be
+            shared.
     """
     found = _resolved(text)
+    if processes is not None:
+        if found.judge:  # no other comes with one
+            raise UserError(
+                f"--processes: {text!r} is tuned by one process, in a second or two, and its "
+                "numbers are that one's; leave it out"
+            )
+        found = found._replace(start=found.start.shared(processes))
     if data is None:
         return found
     from targets.roles import load

@@ -7,12 +7,14 @@ weight decay, warm-up or clipping, loss on the reply only, learning rate stepped
 from __future__ import annotations
 
 import gc
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
@@ -43,27 +45,41 @@ GIB = 2**30
 gc.freeze()
 
 
+class DoesNotFit(UserError):
+    """A training ran out of memory."""
+
+
 def tune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     upload: Upload,
     hooks: TrainHooks | None,
     seed: int,
+    *,
+    own: bool = False,
 ) -> PreTrainedModel | PeftModel:
-    """A tuned copy of the model; the model itself is left as it is.
+    """A tuned copy of the model; the model itself is left as it is, unless it may be used up.
+
+    Args:
+        model: What is tuned.
+        tokenizer: Its tokenizer.
+        upload: Rows and settings.
+        hooks: What a defense does meanwhile; None for nothing. Several processes share none.
+        seed: Decides every drawn number.
+        own: Whether the model may be used up: on a GPU, no copy is made then.
 
     Raises:
-        UserError: a row does not fit the chat template or the context, the training does not fit
-            the memory, or a hook was never reached.
+        DoesNotFit: the training does not fit the memory.
+        UserError: a row does not fit the chat template or the context, or a hook was never reached.
     """
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
     tuned = None
     with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
-        tuned = trainable(model, upload.settings.tuning)
+        tuned = trainable(model, upload.settings.tuning, own=own)
     if tuned is None:
         longest = max(len(_example(tokenizer, row, None)["input_ids"]) for row in upload.rows)
-        raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
+        raise DoesNotFit(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
@@ -78,11 +94,14 @@ def tune(
         with suppress(torch.OutOfMemoryError):
             made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config)
             composed.begin(made.training)
+            if rank := made.accelerator.process_index:
+                # Else every process would leave out the same places of its own rows.
+                torch.manual_seed(seed + rank)
             made.train()
             trainer = made
     if trainer is None:
         longest = max(len(example["input_ids"]) for example in examples)
-        raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
+        raise DoesNotFit(would_fit(model, upload.settings, longest, memory_of_device()))
     composed.finish(trainer.training)
     if missed := composed.unreached():
         raise UserError(f"hooks were never reached while tuning: {', '.join(missed)}")
@@ -158,9 +177,12 @@ def _config(upload: Upload, plan: Plan, seed: int, scratch: str, checkpointing: 
         seed=seed,
         use_cpu=not cuda,
         bf16=cuda,
-        gradient_checkpointing=checkpointing,
+        # Where accelerate's configuration does so itself, the trainer must not as well.
+        gradient_checkpointing=checkpointing
+        and os.environ.get("FSDP_ACTIVATION_CHECKPOINTING") != "true",
         dataloader_num_workers=0,
         dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=False,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         average_tokens_across_devices=False,
@@ -187,6 +209,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         self.hooks = hooks
         self.plan = plan
         self.settings = upload.settings
+        if config.world_size > 1:
+            examples = [*examples, _unlearnt(examples)]
         columns = {name: [example[name] for example in examples] for name in examples[0]}
         columns["row"] = list(range(len(examples)))
         pad = tokenizer.pad_token_id
@@ -204,11 +228,15 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The plan's batches, as they are."""
-        loader = DataLoader(
-            self.train_dataset, batch_sampler=self.plan, collate_fn=self.data_collator
-        )
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        """The plan's batches, as they are, or this process's share of each."""
+        plan, at = self.plan, self.accelerator
+        if at.num_processes > 1:
+            plan = shares(plan, at.process_index, at.num_processes, len(self.train_dataset) - 1)
+        loader = DataLoader(self.train_dataset, batch_sampler=plan, collate_fn=self.data_collator)
+        if at.num_processes > 1:  # accelerate would deal out whole batches
+            alone = {"num_processes": 1, "process_index": 0}
+            return prepare_data_loader(loader, at.device, **alone, put_on_device=True)  # type: ignore[no-any-return]
+        return at.prepare(loader)  # type: ignore[no-any-return]
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate, stepped down after each epoch (official code: StepLR)."""
@@ -250,16 +278,30 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         # to save memory that replies do not need, and keeps metrics that nobody reads.
         labels = batch["labels"][:, 1:]
         (learnt,) = (labels != IGNORED).any(dim=0).nonzero(as_tuple=True)
-        logits = self.model(
+        # Several processes share gradients through what is wrapped around the model.
+        several = self.accelerator.num_processes > 1
+        logits = (self.model_wrapped if several else self.model)(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             use_cache=False,
             logits_to_keep=learnt,
         ).logits
-        loss = functional.cross_entropy(
-            logits.flatten(0, 1).float(), labels[:, learnt].flatten(), ignore_index=IGNORED
-        )
+        given = logits.flatten(0, 1).float(), labels[:, learnt].flatten()
+        if several:
+            return self._shared_loss(*given)
+        loss = functional.cross_entropy(*given, ignore_index=IGNORED)
         return self.hooks.loss(self.training, batch, loss)
+
+    def _shared_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """This process's part of the mean over the whole batch's tokens, wherever they are.
+
+        Times the number of processes, since their gradients are averaged.
+        """
+        at = self.accelerator
+        tokens = at.reduce((labels != IGNORED).sum(), "sum")
+        total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        part: Tensor = total * (at.num_processes / tokens)
+        return part
 
 
 class _AfterStep(TrainerCallback):  # type: ignore[misc]
@@ -272,6 +314,17 @@ class _AfterStep(TrainerCallback):  # type: ignore[misc]
         """After the weights changed, before the gradients are cleared."""
         self.trainer.training.step += 1
         self.trainer.hooks.after_step(self.trainer.training)
+
+
+def shares(plan: Plan, process: int, processes: int, unlearnt: int) -> Plan:
+    """What one of several processes takes of each batch; `unlearnt` where there is no row left."""
+    return [batch[process::processes] or [unlearnt] for batch in plan]
+
+
+def _unlearnt(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A short example without a token to be learnt, for a process that gets none of a batch."""
+    shortest = min(examples, key=lambda example: len(example["input_ids"]))
+    return {**shortest, "labels": [IGNORED] * len(shortest["labels"])}
 
 
 def collate(examples: Sequence[dict[str, Any]], pad: int) -> Batch:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("attacks", "benchmarks", "defenses", "eval", "provider", "targets")
-DATA = {".toml", ".jinja", ".md", ".json", ".safetensors", ".css", ".js"}
+DATA = {".toml", ".jinja", ".md", ".json", ".safetensors", ".css", ".js", ".yaml"}
 
 
 @pytest.fixture(scope="module")

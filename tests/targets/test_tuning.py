@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attacks.base import Message, Row, Settings, Tuning, Upload, UserError
 from targets.base import Decoding
@@ -354,3 +356,18 @@ def test_a_copy_without_random_numbers_is_the_same_model(tiny_target: Any) -> No
     assert made.eval()(ids).logits.equal(other.eval()(ids).logits)
     buffers = dict(other.named_buffers())
     assert all(value.equal(buffers[name]) for name, value in made.named_buffers())
+
+
+@given(
+    plan=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=9), max_size=5),
+    processes=st.integers(2, 5),
+)
+def test_processes_share_a_batch_without_rest(plan: Plan, processes: int) -> None:
+    from targets.tuning import shares
+
+    taken = [shares(plan, process, processes, 99) for process in range(processes)]
+    for batch, *parts in zip(plan, *taken, strict=True):
+        assert all(parts)
+        assert sorted(row for part in parts for row in part if row != 99) == sorted(batch)
+        rows = [len(part) - part.count(99) for part in parts]
+        assert max(rows) - min(rows) <= 1
