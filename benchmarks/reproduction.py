@@ -75,7 +75,9 @@ class Verdict(_Frozen):
     paper: str
     verdict: Said
     number: Interval | None = None
-    """What was decided on: a difference where two cells are compared."""
+    """What was decided on; a difference is above 0 in the direction of the statement."""
+    holds: str = ""
+    """What the number is, and must be for the finding to hold."""
     why: str = ""
 
 
@@ -220,7 +222,7 @@ def verdict(
     facts: dict[str, Any] = {
         name: getattr(finding, name) for name in ("id", "role", "statement", "paper")
     }
-    facts |= {"table": wanted.table}
+    facts |= {"table": wanted.table, "holds": finding.condition}
     every: dict[str, Measured] = {}
     for name, cell in wanted.cells.items():
         if cell.ours is None:
@@ -250,7 +252,10 @@ def verdict(
         and not _within(finding, number, len(measured["a"]))
     ):
         why = "at the mean alone: its interval passes the bound, or there is none"
-    return Verdict(**facts, verdict=_said(outcome, "held" if why else yes), number=number, why=why)
+    said = _said(outcome, "held" if why else yes)
+    if finding.kind in ("less", "gap_less"):
+        number = Interval(-number.value, -number.high, -number.low)
+    return Verdict(**facts, verdict=said, number=number, why=why)
 
 
 def _within(finding: Finding, number: Interval, trainings: int) -> bool:
@@ -314,6 +319,7 @@ def worst(
         "id": table.id,
         "role": "added later",
         "statement": "The categories that the paper names degrade more than the others.",
+        "holds": findings.CONDITIONS["less"],
         "paper": f"{table.place}: " + ", ".join(paper().categories[c] for c in table.worst),
     }
     values, why = measured.values, measured.lacking
