@@ -28,6 +28,9 @@ REAL: Final = "of the paper"
 """The role of every finding where the model is not the built-in one."""
 LOWEST, HIGHEST = 1.0, 5.0
 """Ends of the scale of scores."""
+MISSING: Final = 0.01
+"""Share of verdicts that may be missing where a finding is called reproduced.  # ours: as of the
+audit; those left could be the ones that would speak against it"""
 NOT_RUN: Final = "not run"
 Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
 _NO: Final[Mapping[Yes, Said]] = {"reproduced": "not reproduced", "held": "not held"}
@@ -233,6 +236,7 @@ def verdict(
     if wanted.why or not every:
         return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
     measured, why = _shared(every)
+    why = why or _unknown(every)
     if not measured:
         return Verdict(**facts, verdict=NOT_RUN, why=why or "no training that all its cells have")
     try:
@@ -288,6 +292,13 @@ def _shared(every: Mapping[str, Measured]) -> tuple[dict[str, Values], str]:
     left = len(next(iter(kept.values())))
     failure = "; ".join(dict.fromkeys(one.failure for one in every.values() if one.failure))
     return (dict(kept), _absent(n - left, n, failure)) if left else ({}, failure)
+
+
+def _unknown(every: Mapping[str, Measured]) -> str:
+    """That too many verdicts are missing; empty where hardly any is."""
+    known = [v for one in every.values() for row in one.values.values() for v in row]
+    lost = known.count(None)
+    return f"{lost} of {len(known)} verdicts are missing" if lost > MISSING * len(known) else ""
 
 
 def _absent(k: int, n: int, failure: str) -> str:

@@ -84,6 +84,16 @@ def test_a_rate_that_is_decided_on_is_never_certain() -> None:
     assert found.number.low < found.number.value == 0.5 < found.number.high
 
 
+@pytest.mark.parametrize(("lost", "said"), [(3, "reproduced"), (4, "held")])
+def test_verdicts_that_are_missing_take_the_word_away(lost: int, said: str) -> None:
+    low, high = flat(0.1), flat(0.9)
+    row = [*low[0, 0][lost:], *[None] * lost]
+    found = {A: Measured({**low, (0, 0): row}), B: Measured(high)}
+    one = verdict(wanted(), found, CATEGORIES, "reproduced")
+    assert one.verdict == said
+    assert one.why == ("" if said == "reproduced" else "4 of 360 verdicts are missing")
+
+
 @pytest.mark.parametrize("kind", get_args(Finding.model_fields["kind"].annotation))
 def test_every_kind_says_when_it_holds(kind: str) -> None:
     told = wanted(kind, low=0.25, high=0.75, margin=0.125).finding.condition
