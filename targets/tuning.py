@@ -7,6 +7,7 @@ weight decay, warm-up or clipping, loss on the reply only, learning rate stepped
 from __future__ import annotations
 
 import gc
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,8 @@ from targets.adapters import memory, renamed_option, trainable
 from targets.base import device
 from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
@@ -123,6 +126,8 @@ def _taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) 
     """
     if cut is None:
         return plan
+    if long := sum(len(example["input_ids"]) == cut for example in examples):
+        log.warning("%d of %d rows reach %d tokens, where rows end", long, len(examples), cut)
     some = [any(label != IGNORED for label in example["labels"]) for example in examples]
     left = [[i for i in batch if some[i]] for batch in plan]
     if not any(left):

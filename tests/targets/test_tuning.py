@@ -192,7 +192,7 @@ def test_a_moment_that_is_never_reached_is_an_error(
 
 
 def test_long_rows_are_cut_where_that_is_asked_for(
-    tiny_target: Any, make_upload: MakeUpload
+    tiny_target: Any, make_upload: MakeUpload, caplog: pytest.LogCaptureFixture
 ) -> None:
     upload = make_upload(batch_size=1, epochs=1)
     deaf = Row((Message("user", "x " * 300), Message("assistant", "y")))
@@ -201,6 +201,7 @@ def test_long_rows_are_cut_where_that_is_asked_for(
     cut, whole = Recorder(), Recorder()
     tiny_target.fine_tune(Upload((deaf, long, *upload.rows), settings), cut)
     tiny_target.fine_tune(upload, whole)
+    assert caplog.messages == ["2 of 8 rows reach 64 tokens, where rows end"]
     rows = {int(batch["row"]): batch for batch in cut.batches}
     assert set(rows) == set(range(1, 8)), "a row without a word of its reply teaches nothing"
     assert rows[1]["input_ids"].shape == rows[1]["labels"].shape == (1, 64)
