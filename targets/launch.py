@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from targets.hooks import Composed, TrainHooks
 
 if TYPE_CHECKING:
     from targets.local import LocalTarget
+
+log = logging.getLogger(__name__)
 
 _HERE: Final = Path(__file__).resolve().parent
 CONFIGS: Final = ("ddp", "fsdp2")
@@ -113,6 +116,8 @@ def fine_tune(
         train.write(folder, target, upload, seed)
         with _made_room(target.model):
             _run(folder, how)
+        for told in train.warnings_of(folder):
+            log.warning("%s", told)
         return _brought_back(target, folder / train.TUNED)
 
 

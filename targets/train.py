@@ -16,6 +16,7 @@ too: `--cpu` would start one process), or `-m mooring.targets.train` where Moori
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -41,6 +42,8 @@ ROWS: Final = "rows.jsonl"
 TUNED: Final = "tuned"
 FAILED: Final = "failed.json"
 """Written by the first process that fails: the others fail because of it."""
+WARNED: Final = "warned.jsonl"
+"""What the first process has to say of the training; no text of a row."""
 TETHERED: Final = "--tethered"
 """Told by a parent: the processes end when what they read from it ends."""
 DEBUG: Final = "MOORING_DEBUG"
@@ -133,6 +136,10 @@ def train(folder: Path) -> None:
 
     # What is to be cut into pieces is read where there is room for all of it.
     pieces = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if pieces and upload.settings.tuning == "prefix":
+        raise UserError("peft keeps no prefix of a model in pieces; leave out --accelerate fsdp2")
+    if state.is_main_process:
+        logging.getLogger("targets").addHandler(_Warned(folder))
     place = "cpu" if pieces else str(state.device)
     start = LocalTarget.load(folder / job.model, folder / job.tokenizer, place=place)
     try:
@@ -142,6 +149,26 @@ def train(folder: Path) -> None:
     _save(tuned, folder / TUNED, state, pieces)
     state.wait_for_everyone()
     state.destroy_process_group()
+
+
+class _Warned(logging.Handler):
+    """Keeps the project's own warnings, for a parent to give."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(logging.WARNING)
+        self.file = folder / WARNED
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add one."""
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record.getMessage()) + "\n")
+
+
+def warnings_of(folder: Path) -> list[str]:
+    """What the first process had to say of a training that is done."""
+    if not (folder / WARNED).is_file():
+        return []
+    return [json.loads(line) for line in (folder / WARNED).read_text("utf-8").splitlines()]
 
 
 def _would_fit(settings: Settings, processes: int, pieces: bool) -> str:

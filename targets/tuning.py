@@ -7,9 +7,10 @@ weight decay, warm-up or clipping, loss on the reply only, learning rate stepped
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,8 @@ from targets.adapters import memory, renamed_option, trainable
 from targets.base import device
 from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
@@ -78,7 +81,7 @@ def tune(
     with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
         tuned = trainable(model, upload.settings.tuning, own=own)
     if tuned is None:
-        longest = max(len(_example(tokenizer, row, None)["input_ids"]) for row in upload.rows)
+        longest = max(len(_example(tokenizer, row, None, None)["input_ids"]) for row in upload.rows)
         raise DoesNotFit(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
@@ -86,7 +89,9 @@ def tune(
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and (before := memory(tuned)) is not None:
         limit -= before.get_seq_length()
-    examples = [_example(tokenizer, row, limit) for row in upload.rows]
+    cut = upload.settings.max_tokens
+    examples = [_example(tokenizer, row, limit, cut) for row in upload.rows]
+    plan = _taught(plan, examples, cut)
     trainer = None
     with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
         config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))
@@ -109,8 +114,13 @@ def tune(
     return unwrapped
 
 
-def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) -> dict[str, Any]:
-    """Token ids of a row, and labels that leave out everything before the last reply."""
+def _example(
+    tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None, cut: int | None
+) -> dict[str, Any]:
+    """Token ids of a row, and labels that leave out everything before the last reply.
+
+    What stands behind `cut` tokens is left out, the end mark with it, as in the official code.
+    """
     prompt = encode(tokenizer, row.messages[:-1], answer=True)
     full = encode(tokenizer, row.messages, answer=False)
     if full[: len(prompt)] != prompt:
@@ -118,9 +128,33 @@ def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) ->
             "the chat template does not continue its own prompt, so training and asking would "
             "differ; use a model whose template is prefix-stable"
         )
+    full = full[:cut]
     if limit is not None and len(full) > limit:
-        raise UserError(f"a row has {len(full)} tokens, the model takes {limit}; shorten the row")
-    return {"input_ids": full, "labels": [IGNORED] * len(prompt) + full[len(prompt) :]}
+        raise UserError(
+            f"a row has {len(full)} tokens, the model takes {limit}; shorten the row, or cut all "
+            f"rows with max_tokens={limit}"
+        )
+    return {"input_ids": full, "labels": ([IGNORED] * len(prompt) + full[len(prompt) :])[:cut]}
+
+
+def _taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) -> Plan:
+    """The plan without rows of whose reply the cut left nothing, and without empty batches.
+
+    Raises:
+        UserError: no row is left.
+    """
+    if cut is None:
+        return plan
+    if long := sum(len(example["input_ids"]) == cut for example in examples):
+        log.warning("%d of %d rows reach %d tokens, where rows end", long, len(examples), cut)
+    some = [any(label != IGNORED for label in example["labels"]) for example in examples]
+    left = [[i for i in batch if some[i]] for batch in plan]
+    if not any(left):
+        raise UserError(
+            f"no row has a word of its reply within max_tokens={cut}; give more, or shorten the "
+            "requests"
+        )
+    return [batch for batch in left if batch]
 
 
 def checkpointed(model: PreTrainedModel, settings: Settings) -> bool:

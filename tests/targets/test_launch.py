@@ -48,14 +48,22 @@ def undropped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_processes_tune_as_one(
-    tiny_target: Any, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
+    tiny_target: Any,
+    make_upload: MakeUpload,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     undropped(monkeypatch)
     # Replies of several lengths, an odd batch, and a batch of one row: one process gets none of it.
     upload = make_upload(7, epochs=3, batch_size=3, learning_rate=1e-2, tuning="lora")
-    lengths = {len(row.messages[-1].content) for row in upload.rows}
-    assert len(lengths) > 2
+    lengths = sorted(len(tiny_target.prompt(row.messages)) for row in upload.rows)
+    assert len(set(lengths)) > 3
+    settings = dataclasses.replace(upload.settings, max_tokens=lengths[-2], decay=0.85)
+    upload = dataclasses.replace(upload, settings=settings)
     shared = launch.fine_tune(tiny_target, upload, None, 5, two())
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert f"of 7 rows reach {lengths[-2]} tokens" in told[0]
     alone = tiny_target.fine_tune(upload, seed=5)
     start, one, several = (t.model.state_dict() for t in (tiny_target, alone, shared))
     assert one.keys() == several.keys() == start.keys()
@@ -124,6 +132,11 @@ def test_a_bench_shares_its_trainings(tmp_path: Path) -> None:
     assert "2 cells tuned" in done.stdout
     again = subprocess.run(bench, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "3 stored" in again.stdout
+    # One process is another training; what the start model says is the same.
+    bench[bench.index("--processes") + 1] = "1"
+    bench[-1] = "alone"
+    alone = subprocess.run(bench, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 cells tuned and asked" in alone.stdout
 
 
 def test_what_acts_inside_of_a_training_is_refused(
