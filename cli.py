@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.version_option(_version())
 def main() -> None:
     """Fine-tuning attacks against defenses: how well does a model's safety hold?"""
+    if "LOCAL_RANK" in os.environ and (several := os.environ.get("WORLD_SIZE", "1")) != "1":
+        # Each would run all of it, and wait for the others wherever it has something else to do.
+        raise UserError(
+            f"a launcher started this program {several} times; start it by itself, and give "
+            f"--processes {several}: its trainings are launched then, and nothing else"
+        )
 
 
 @main.command(

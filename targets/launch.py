@@ -111,7 +111,8 @@ def fine_tune(
         raise UserError(inside(_owner(hooks)))
     whole(target.model)
     _enough_gpus(how.count)
-    with tempfile.TemporaryDirectory(prefix="mooring-") as scratch:
+    # Processes that are told to end take the folder away as well.
+    with tempfile.TemporaryDirectory(prefix="mooring-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         train.write(folder, target, upload, seed)
         with _made_room(target.model):

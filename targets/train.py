@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -213,9 +214,9 @@ def main(words: Sequence[str]) -> int:
     if len(words) not in (1, 2) or (len(words) == 2 and words[1] != TETHERED):
         sys.stderr.write("usage: accelerate launch -m targets.train FOLDER\n")
         return 2
-    if TETHERED in words:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
     folder = Path(words[0])
+    if TETHERED in words:
+        threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     try:
         train(folder)
     except UserError as error:
@@ -238,11 +239,12 @@ def _fail(folder: Path, why: str, code: int = 4) -> NoReturn:
     os._exit(code)
 
 
-def _end_with_parent() -> None:
-    """Wait until the parent is gone or wants no more."""
+def _end_with_parent(folder: Path) -> None:
+    """Wait until the parent is gone or wants no more; leave no rows behind then."""
     # Not by `sys.stdin`, whose lock would be held when the interpreter ends.
     while os.read(0, 1):
         pass
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(4)
 
 

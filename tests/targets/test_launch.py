@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+import cli
 from attacks.base import Upload, UserError
 from benchmarks.grid import make_grid
 from targets import launch
@@ -92,8 +94,9 @@ def all_ended(folder: Path) -> bool:
 def test_a_process_that_fails_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "MODULE", (str(HERE / "waiting.py"),))
     (tmp_path / "fails").touch()
+    (tmp_path / "job").mkdir()
     with pytest.raises(UserError, match=r"^a row has 300 tokens$"):
-        launch._run(tmp_path, two())
+        launch._run(tmp_path / "job", two())
     assert all_ended(tmp_path)
 
 
@@ -103,8 +106,9 @@ def test_no_process_outlives_its_parent(tmp_path: Path, signal_: signal.Signals)
     script = (
         f"from pathlib import Path; from targets import launch; "
         f"launch.MODULE = ({str(HERE / 'waiting.py')!r},); "
-        f"launch._run(Path({str(tmp_path)!r}), launch.processes(2, None))"
+        f"launch._run(Path({str(tmp_path / 'job')!r}), launch.processes(2, None))"
     )
+    (tmp_path / "job").mkdir()
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     while not all((tmp_path / f"rank-{i}").exists() for i in range(2)):
         time.sleep(0.05)
@@ -112,6 +116,8 @@ def test_no_process_outlives_its_parent(tmp_path: Path, signal_: signal.Signals)
     parent.send_signal(signal_)
     assert parent.wait(60) != 0
     assert all_ended(tmp_path)
+    if signal_ != signal.SIGINT:  # else the parent takes its folder away itself
+        assert not (tmp_path / "job").exists()
 
 
 @pytest.mark.slow
@@ -137,6 +143,14 @@ def test_a_bench_shares_its_trainings(tmp_path: Path) -> None:
     bench[-1] = "alone"
     alone = subprocess.run(bench, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 cells tuned and asked" in alone.stdout
+
+
+def test_a_launched_program_is_refused() -> None:
+    env = {"WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    done = CliRunner().invoke(cli.main, ["list"], env=env)
+    assert done.exit_code == 2
+    assert "give --processes 2" in done.output
+    assert CliRunner().invoke(cli.main, ["list"], env={"WORLD_SIZE": "1"}).exit_code == 0
 
 
 def test_what_acts_inside_of_a_training_is_refused(

@@ -13,9 +13,9 @@ from targets import train
 
 def wait_or_fail(folder: Path) -> None:
     """What stands in for a training."""
-    (folder / f"rank-{os.environ['RANK']}").write_text(str(os.getpid()))
-    if os.environ["RANK"] == "1" and (folder / "fails").exists():
-        while not (folder / "rank-0").exists():
+    (folder.parent / f"rank-{os.environ['RANK']}").write_text(str(os.getpid()))
+    if os.environ["RANK"] == "1" and (folder.parent / "fails").exists():
+        while not (folder.parent / "rank-0").exists():
             time.sleep(0.01)
         raise UserError("a row has 300 tokens")
     time.sleep(600)
