@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attacks.base import Row
 from attacks.registry import parameters
 from targets.base import device, gpus
 
@@ -138,7 +139,11 @@ def _is_text(node: ast.AST) -> bool:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # A row of text is what it was before rows could have pictures.
+        if isinstance(value, Row) and not value.image:
+            del fields["image"]
+        return fields
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, Path):

@@ -31,6 +31,7 @@ from targets.adapters import memory, renamed_option, trainable
 from targets.base import device
 from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
+from targets.vision import Pictures, pixels_of
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
@@ -49,34 +50,43 @@ def tune(
     upload: Upload,
     hooks: TrainHooks | None,
     seed: int,
+    pictures: Pictures | None = None,
 ) -> PreTrainedModel | PeftModel:
     """A tuned copy of the model; the model itself is left as it is.
 
     Raises:
-        UserError: a row does not fit the chat template or the context, the training does not fit
-            the memory, or a hook was never reached.
+        UserError: a row does not fit the chat template or the context, has a picture that the model
+            cannot see, the training does not fit the memory, or a hook was never reached.
     """
+    if pictures is None and (shown := sum(bool(row.image) for row in upload.rows)):
+        raise UserError(
+            f"{shown} of {len(upload.rows)} rows have an image, and a {model.config.model_type} "
+            "model sees none; tune one of LLaVA's architecture, such as "
+            "hf:llava-hf/llava-1.5-7b-hf, or give rows of text"
+        )
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
     tuned = None
     with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
         tuned = trainable(model, upload.settings.tuning)
     if tuned is None:
-        longest = max(len(_example(tokenizer, row, None)["input_ids"]) for row in upload.rows)
+        longest = max(
+            len(_example(tokenizer, row, None, pictures)["input_ids"]) for row in upload.rows
+        )
         raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = places(model)
     if limit is not None and (before := memory(tuned)) is not None:
         limit -= before.get_seq_length()
-    examples = [_example(tokenizer, row, limit) for row in upload.rows]
+    examples = [_example(tokenizer, row, limit, pictures) for row in upload.rows]
     trainer = None
     with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
         config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))
         # Told outside of the handler, whose traceback would hold on to the memory.
         with suppress(torch.OutOfMemoryError):
-            made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config)
+            made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config, pictures)
             composed.begin(made.training)
             made.train()
             trainer = made
@@ -90,18 +100,30 @@ def tune(
     return unwrapped
 
 
-def _example(tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None) -> dict[str, Any]:
+def places(model: PreTrainedModel) -> int | None:
+    """How many tokens a model reads at most; None where it does not say."""
+    found: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return found
+
+
+def _example(
+    tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None, pictures: Pictures | None
+) -> dict[str, Any]:
     """Token ids of a row, and labels that leave out everything before the last reply."""
-    prompt = encode(tokenizer, row.messages[:-1], answer=True)
-    full = encode(tokenizer, row.messages, answer=False)
+    mark = pictures.mark if pictures and row.image else ""
+    prompt = encode(tokenizer, row.messages[:-1], answer=True, image=mark)
+    full = encode(tokenizer, row.messages, answer=False, image=mark)
     if full[: len(prompt)] != prompt:
         raise UserError(
             "the chat template does not continue its own prompt, so training and asking would "
             "differ; use a model whose template is prefix-stable"
         )
+    labels = [IGNORED] * len(prompt) + full[len(prompt) :]
+    if pictures:
+        full, labels = pictures.placed(row, full, labels)
     if limit is not None and len(full) > limit:
         raise UserError(f"a row has {len(full)} tokens, the model takes {limit}; shorten the row")
-    return {"input_ids": full, "labels": [IGNORED] * len(prompt) + full[len(prompt) :]}
+    return {"input_ids": full, "labels": labels}
 
 
 def checkpointed(model: PreTrainedModel, settings: Settings) -> bool:
@@ -183,6 +205,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         plan: Plan,
         hooks: Composed,
         config: SFTConfig,
+        pictures: Pictures | None,
     ) -> None:
         self.hooks = hooks
         self.plan = plan
@@ -190,11 +213,16 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         columns = {name: [example[name] for example in examples] for name in examples[0]}
         columns["row"] = list(range(len(examples)))
         pad = tokenizer.pad_token_id
+
+        def batch(examples: Sequence[dict[str, Any]]) -> Batch:
+            rows = [upload.rows[example["row"]] for example in examples]
+            return {**collate(examples, pad), **(pictures.pixels(rows) if pictures else {})}
+
         super().__init__(
             model,
             args=config,
             train_dataset=Dataset.from_dict(columns),
-            data_collator=lambda batch: collate(batch, pad),
+            data_collator=batch,
             processing_class=tokenizer,
             callbacks=[_AfterStep(self)],
         )
@@ -255,6 +283,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
             attention_mask=batch["attention_mask"],
             use_cache=False,
             logits_to_keep=learnt,
+            **pixels_of(self.model.config, batch),
         ).logits
         loss = functional.cross_entropy(
             logits.flatten(0, 1).float(), labels[:, learnt].flatten(), ignore_index=IGNORED
