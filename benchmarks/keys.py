@@ -45,6 +45,11 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def shown(row: Row) -> tuple[str, ...]:
+    """What a row's picture is for a key: its contents, and what opens it; empty for none."""
+    return (row.image, importlib.metadata.version("pillow")) if row.image else ()
+
+
 def component_digest(component: object) -> str:
     """Hash of a component: its parameters, what it is made of, and the code its class can reach."""
     made_of = [component_digest(part) for part in getattr(component, "uses", tuple)()]
@@ -140,9 +145,10 @@ def _is_text(node: ast.AST) -> bool:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        # A row of text is what it was before rows could have pictures.
-        if isinstance(value, Row) and not value.image:
-            del fields["image"]
+        if isinstance(value, Row):
+            fields |= {"image": shown(value)}
+            # A row of text is what it was before rows could have pictures.
+            return {name: one for name, one in fields.items() if name != "image" or one}
         return fields
     if isinstance(value, (set, frozenset)):
         return sorted(value)

@@ -184,8 +184,13 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
                 "the invented kinds stand for the paper's categories together, and not one by one"
             )
         return f"needs requests of the category {paper().categories[asked.category]!r}"
+    if asked.benign == "llava":
+        return (
+            "needs a model that sees: bench --target hf:OWNER/LLAVA --attack "
+            "visual:FILE,images=FOLDER is this cell"
+        )
     if home.worldly:
-        if asked.benign in ("dolly", "llava"):
+        if asked.benign == "dolly":
             return f"needs {_proper(asked.benign)} as the benign set of --data"
         return ""
     for role, wanted in (("benign", asked.benign), ("requests", asked.requests)):

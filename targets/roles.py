@@ -148,6 +148,11 @@ def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
             f"{whole.name} holds {whole.kind} ({whole.format}) where {wanted} are wanted, as in "
             f"`{EXAMPLES[role]}`"
         )
+    if any(whole.images):
+        raise UserError(
+            f"{whole.name} holds conversations about images, and roles are of text; tune a model "
+            "that sees on them with the attack visual:FILE,images=FOLDER"
+        )
     if wanted == "rows":
         if one.only:
             raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
