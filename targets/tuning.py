@@ -64,6 +64,8 @@ def tune(
             "model sees none; tune one of LLaVA's architecture, such as "
             "hf:llava-hf/llava-1.5-7b-hf, or give rows of text"
         )
+    if pictures and (seen := [row.image for row in upload.rows if row.image]):
+        pictures.check(model, seen[0])
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
     tuned = None

@@ -66,14 +66,8 @@ class Pictures:
         """The processor in a model's folder.
 
         Raises:
-            UserError: Pillow is not there, or the folder holds no processor.
+            UserError: the folder holds none.
         """
-        try:
-            import PIL  # noqa: F401
-        except ImportError:
-            raise UserError(
-                "a model that sees needs Pillow: pip install 'mooring[vision]'"
-            ) from None
         try:
             # Not torchvision's, which resizes otherwise: a picture is the same on every machine.
             found = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
@@ -105,6 +99,24 @@ class Pictures:
             ) from None
         made = self.processor(images=[picture], text=self.mark, return_tensors="pt")
         return made["pixel_values"][0], int((made["input_ids"] == self.token).sum())
+
+    def check(self, model: Any, sha256: str) -> None:
+        """Show the model one picture, before anything is trained.
+
+        Raises:
+            UserError: model and processor differ on how many tokens it is.
+        """
+        pixels, parts = self.given(sha256)
+        ids = torch.full((1, parts), self.token, device=model.device)
+        shown = pixels[None].to(model.device, model.dtype)
+        try:
+            with torch.inference_mode():
+                model(input_ids=ids, pixel_values=shown, use_cache=False, logits_to_keep=1)
+        except ValueError:
+            raise UserError(
+                f"the model's processor counts {parts} tokens for an image, and the model another "
+                "number; take processor_config.json from the model's newest revision"
+            ) from None
 
     def placed(self, row: Row, ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
         """A row's tokens and labels: with those that its picture stands for, and with an end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def test_tuned_on_pictures_it_answers_text_otherwise_and_the_same_once_kept(
     again = start.reopen(tmp_path)
     replies = tuned.generate(chats, DECODING)
     assert again.generate(chats, DECODING) == replies != loaded.generate(chats, DECODING)
+    assert tuned.generate(chats, dataclasses.replace(DECODING, batch_size=1)) == replies
     assert not again.differs(tuned)
     # What was kept still sees.
     assert again.fine_tune(upload(rows)).differs(tuned)
@@ -190,6 +192,18 @@ def test_rows_and_models_that_do_not_fit(
     draw(path, "teal")
     with pytest.raises(UserError, match="has changed since it was read"):
         loaded.fine_tune(upload([changed]))
+
+
+def test_a_processor_that_counts_otherwise_is_told(
+    start: Checkpoint, rows: list[Row], tmp_path: Path
+) -> None:
+    for path in start.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    told = tmp_path / "processor_config.json"
+    kept = json.loads(told.read_text()) | {"num_additional_image_tokens": 0}
+    told.write_text(json.dumps(kept))
+    with pytest.raises(UserError, match="counts 3 tokens for an image, and the model another"):
+        Checkpoint("llava", tmp_path).load().fine_tune(upload(rows))
 
 
 def test_a_model_without_its_processor_is_told(start: Checkpoint, tmp_path: Path) -> None:
