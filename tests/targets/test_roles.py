@@ -211,6 +211,6 @@ def test_conversations_about_pictures_are_of_no_role(tmp_path: Path, says: dict[
     assert held.pictures == (str(tmp_path / "llava.json"), str(tmp_path / "seen"))
     assert list(held.texts) == list(ROLES)
     assert tmp_path / "llava.json" in files_of(path)
-    path = data_file(tmp_path, says | {"pictures": {"path": "llava.json", "image": "seen"}})
-    with pytest.raises(UserError, match=r"pictures: .*'images'"):
+    path = data_file(tmp_path, says | {"pictures": {"path": "a", "images": "b", "image": "c"}})
+    with pytest.raises(UserError, match="pictures: unknown key .image."):
         load(path)
