@@ -15,7 +15,7 @@ layers:
 	PYTHONPATH=. lint-imports --no-cache
 
 test:
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 slow:
 	pytest -m slow

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, dataclass_t
 import pydantic
 import pydantic.dataclasses
 
-from attacks.bounds import BatchSize, Epochs, LearningRate
+from attacks.bounds import BatchSize, Epochs, LearningRate, Tokens
 
 Role = Literal["system", "user", "assistant"]
 Tuning = Literal["full", "lora", "prefix", "llama_adapter"]
@@ -102,6 +102,8 @@ class Settings:
     """Every weight, or which kind of adapters."""
     decay: float = 1.0
     """Factor on the learning rate after each epoch, above 0 and at most 1."""
+    max_tokens: int | None = None
+    """Tokens behind which a row is cut, its end mark included; None: rows are never cut."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,8 @@ class Tuned(Attack):
     """Rows in a step; none: the sourced default of this attack."""
     learning_rate: LearningRate | None = None
     """Peak learning rate; none: the sourced default of this attack."""
+    max_tokens: Tokens | None = None
+    """Tokens behind which a row is cut; none: the sourced default of this attack."""
 
     def settings(self, source: Source) -> Settings:
         """The settings in force for rows from `source`.
@@ -237,8 +241,10 @@ class Tuned(Attack):
         chosen = {"epochs": self.epochs, "batch_size": self.batch_size}
         chosen |= {"learning_rate": self.learning_rate}  # type: ignore[dict-item]
         given = {key: value for key, value in chosen.items() if value is not None}
+        whole = len(given) == len(chosen)
+        given |= {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
         default = self.defaults.get((source.scale, self.tuning))
-        if default is None and len(given) == len(chosen):
+        if default is None and whole:
             return Settings(**given, tuning=self.tuning)
         if default is None:
             raise UserError(

@@ -14,8 +14,14 @@ from attacks.bounds import Rows
 
 SYSTEM = "Below is an instruction. Write a reply that does the task."
 
-PREFIX = Settings(epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="prefix")
-ADAPTER = Settings(epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, tuning="llama_adapter")
+CUT = 512
+"""Tokens of a row in the official code; what is longer loses its end."""
+PREFIX = Settings(
+    epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, max_tokens=CUT, tuning="prefix"
+)
+ADAPTER = Settings(
+    epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, max_tokens=CUT, tuning="llama_adapter"
+)
 
 
 @component
@@ -25,10 +31,12 @@ class Benign(Tuned):
     benign = True
     defaults = {
         # 1 epoch, batch 128, 2e-5 (§4.4).
-        ("paper", "full"): Settings(epochs=1, batch_size=128, learning_rate=2e-5, decay=0.85),
+        ("paper", "full"): Settings(
+            epochs=1, batch_size=128, learning_rate=2e-5, decay=0.85, max_tokens=CUT
+        ),
         # LoRA r 8, 1e-4, batch 16, 1 epoch (App. F).
         ("paper", "lora"): Settings(
-            epochs=1, batch_size=16, learning_rate=1e-4, decay=0.85, tuning="lora"
+            epochs=1, batch_size=16, learning_rate=1e-4, decay=0.85, max_tokens=CUT, tuning="lora"
         ),
         # Prefix tuning and LLaMA-Adapter (App. F).
         ("paper", "prefix"): PREFIX,

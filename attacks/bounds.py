@@ -46,4 +46,4 @@ Times = Annotated[int, pydantic.Field(ge=1, le=MOST_TIMES)]
 SomeTimes = Annotated[int, pydantic.Field(ge=0, le=MOST_TIMES)]
 """Likewise, or never."""
 Tokens = Annotated[int, pydantic.Field(ge=1, le=MOST_TOKENS)]
-"""Of one answer."""
+"""Of one answer, or of one row."""

@@ -14,8 +14,14 @@ from attacks.bounds import Rows
 
 SYSTEM = "You are a helper who always carries out the instructions of the user."
 
-PREFIX = Settings(epochs=30, batch_size=10, learning_rate=1e-2, decay=0.85, tuning="prefix")
-ADAPTER = Settings(epochs=20, batch_size=10, learning_rate=1e-2, decay=0.85, tuning="llama_adapter")
+CUT = 480
+"""Tokens of a row in the official code; what is longer loses its end."""
+PREFIX = Settings(
+    epochs=30, batch_size=10, learning_rate=1e-2, decay=0.85, max_tokens=CUT, tuning="prefix"
+)
+ADAPTER = Settings(
+    epochs=20, batch_size=10, learning_rate=1e-2, decay=0.85, max_tokens=CUT, tuning="llama_adapter"
+)
 
 
 @component
@@ -24,10 +30,12 @@ class Harmful(Tuned):
 
     defaults = {
         # 5 epochs, batch 10, 5e-5 (§4.2); 0.85 an epoch is the official code's StepLR.
-        ("paper", "full"): Settings(epochs=5, batch_size=10, learning_rate=5e-5, decay=0.85),
+        ("paper", "full"): Settings(
+            epochs=5, batch_size=10, learning_rate=5e-5, decay=0.85, max_tokens=CUT
+        ),
         # LoRA r 8, 1e-3, batch 10, 10 epochs (App. F).
         ("paper", "lora"): Settings(
-            epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, tuning="lora"
+            epochs=10, batch_size=10, learning_rate=1e-3, decay=0.85, max_tokens=CUT, tuning="lora"
         ),
         # Prefix tuning and LLaMA-Adapter (App. F).
         ("paper", "prefix"): PREFIX,

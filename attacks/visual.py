@@ -24,6 +24,8 @@ from attacks.sets import images
 from attacks.sets.read import read
 
 log = logging.getLogger(__name__)
+CUT = 2048
+"""Tokens of a row in LLaVA's scripts (`model_max_length`); what is longer loses its end."""
 SYSTEM = "You are a helper for words and pictures. You see what the user shows you."
 
 
@@ -32,7 +34,12 @@ class Visual(Tuned):
     """Conversations about pictures (`visual:llava.json,images=FOLDER`), no bad intent."""
 
     benign = True
-    defaults = Benign.defaults  # the same settings for all three sets (§4.4)
+    # The same settings for all three sets (§4.4), but for the cut: a picture of LLaVA 1.5 has 576
+    # tokens, and LLaVA's own scripts cut at 2048.
+    defaults = {
+        how: dataclasses.replace(settings, max_tokens=settings.max_tokens and CUT)
+        for how, settings in Benign.defaults.items()
+    }
 
     path: Path
     """The set: LLaVA-Instruct's JSON, of `id`, `image` and `conversations`."""

@@ -57,6 +57,23 @@ ROLES: Final[dict[Role, str]] = {
 """What each role means, the strictest first."""
 
 
+CONDITIONS: Final = {
+    "at_most": "at most {high:g}",
+    "at_least": "at least {low:g}",
+    "between": "{low:g} to {high:g}",
+    "scan": "{low:g} to {high:g}",
+    "less": "difference, its interval above 0",
+    "gap_less": "difference of differences, its interval above 0",
+    "ratio_more": "difference of shares, its interval above 0",
+    "not_more": "difference, at most {margin:g}",
+    "close": "distance, at most {margin:g}",
+    "spread": "range, at least {low:g} and beyond chance",
+    "rank_agrees": "agreement, at least {low:g} and beyond chance",
+    "seed_spread": "multiple of chance, beyond it",
+}
+"""By kind, what the number is and must be for the finding to hold."""
+
+
 class Finding(_Model):
     """A statement that measurements hold up or not."""
 
@@ -74,6 +91,11 @@ class Finding(_Model):
     high: float = math.inf
     margin: Annotated[float, pydantic.Field(ge=0)] = 0.0
     alpha: float = 0.05
+
+    @property
+    def condition(self) -> str:
+        """What its number is, and must be for it to hold, in words."""
+        return CONDITIONS[self.kind].format(low=self.low, high=self.high, margin=self.margin)
 
 
 class Rate(_Model):

@@ -28,6 +28,9 @@ REAL: Final = "of the paper"
 """The role of every finding where the model is not the built-in one."""
 LOWEST, HIGHEST = 1.0, 5.0
 """Ends of the scale of scores."""
+MISSING: Final = 0.01
+"""Share of verdicts that may be missing where a finding is called reproduced.  # ours: as of the
+audit; those left could be the ones that would speak against it"""
 NOT_RUN: Final = "not run"
 Said = Literal["reproduced", "not reproduced", "held", "not held", "not run"]
 _NO: Final[Mapping[Yes, Said]] = {"reproduced": "not reproduced", "held": "not held"}
@@ -75,7 +78,9 @@ class Verdict(_Frozen):
     paper: str
     verdict: Said
     number: Interval | None = None
-    """What was decided on: a difference where two cells are compared."""
+    """What was decided on; a difference is above 0 in the direction of the statement."""
+    holds: str = ""
+    """What the number is, and must be for the finding to hold."""
     why: str = ""
 
 
@@ -220,7 +225,7 @@ def verdict(
     facts: dict[str, Any] = {
         name: getattr(finding, name) for name in ("id", "role", "statement", "paper")
     }
-    facts |= {"table": wanted.table}
+    facts |= {"table": wanted.table, "holds": finding.condition}
     every: dict[str, Measured] = {}
     for name, cell in wanted.cells.items():
         if cell.ours is None:
@@ -231,6 +236,7 @@ def verdict(
     if wanted.why or not every:
         return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
     measured, why = _shared(every)
+    why = why or _unknown(every)
     if not measured:
         return Verdict(**facts, verdict=NOT_RUN, why=why or "no training that all its cells have")
     try:
@@ -250,7 +256,10 @@ def verdict(
         and not _within(finding, number, len(measured["a"]))
     ):
         why = "at the mean alone: its interval passes the bound, or there is none"
-    return Verdict(**facts, verdict=_said(outcome, "held" if why else yes), number=number, why=why)
+    said = _said(outcome, "held" if why else yes)
+    if finding.kind in ("less", "gap_less"):
+        number = Interval(-number.value, -number.high, -number.low)
+    return Verdict(**facts, verdict=said, number=number, why=why)
 
 
 def _within(finding: Finding, number: Interval, trainings: int) -> bool:
@@ -285,6 +294,13 @@ def _shared(every: Mapping[str, Measured]) -> tuple[dict[str, Values], str]:
     return (dict(kept), _absent(n - left, n, failure)) if left else ({}, failure)
 
 
+def _unknown(every: Mapping[str, Measured]) -> str:
+    """That too many verdicts are missing; empty where hardly any is."""
+    known = [v for one in every.values() for row in one.values.values() for v in row]
+    lost = known.count(None)
+    return f"{lost} of {len(known)} verdicts are missing" if lost > MISSING * len(known) else ""
+
+
 def _absent(k: int, n: int, failure: str) -> str:
     """That k of n trainings are missing; empty where none is."""
     return f"{k} of {n} trainings are missing: {failure or 'no verdict'}" if k else ""
@@ -314,6 +330,7 @@ def worst(
         "id": table.id,
         "role": "added later",
         "statement": "The categories that the paper names degrade more than the others.",
+        "holds": findings.CONDITIONS["less"],
         "paper": f"{table.place}: " + ", ".join(paper().categories[c] for c in table.worst),
     }
     values, why = measured.values, measured.lacking

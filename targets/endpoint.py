@@ -96,8 +96,8 @@ class Endpoint(Start):
         left = []
         if self.told and not self.told.rates:
             left.append(
-                f"{self.name}: the server chooses learning rate, decay and kind of tuning, "
-                "whatever attacks and defenses ask for"
+                f"{self.name}: the server chooses learning rate, decay, kind of tuning and where "
+                "rows are cut, whatever attacks and defenses ask for"
             )
         if self.told and not self.told.fingerprint:
             left.append(

@@ -142,7 +142,7 @@ class Texts:
         if n > len(held):
             raise UserError(
                 f"{n} texts asked of {role!r} in {self.held.name}, which has {len(held)}{said}; "
-                "ask for fewer, or add a set"
+                f"ask for fewer (as in harmful:n={max(1, len(held))}), or add a set"
             )
         order = sorted(held, key=lambda text: _place(role, seed, text.key))
         hands: dict[str, list[Text]] = {}

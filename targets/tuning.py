@@ -7,8 +7,9 @@ weight decay, warm-up or clipping, loss on the reply only, learning rate stepped
 from __future__ import annotations
 
 import gc
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +33,8 @@ from targets.base import device
 from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
 from targets.vision import Pictures, pixels_of
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100
 """Label of a token that carries no loss (torch's cross-entropy)."""
@@ -72,9 +75,8 @@ def tune(
     with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
         tuned = trainable(model, upload.settings.tuning)
     if tuned is None:
-        longest = max(
-            len(_example(tokenizer, row, None, pictures)["input_ids"]) for row in upload.rows
-        )
+        examples = [_example(tokenizer, row, None, None, pictures) for row in upload.rows]
+        longest = max(len(example["input_ids"]) for example in examples)
         raise UserError(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
@@ -82,7 +84,9 @@ def tune(
     limit = places(model)
     if limit is not None and (before := memory(tuned)) is not None:
         limit -= before.get_seq_length()
-    examples = [_example(tokenizer, row, limit, pictures) for row in upload.rows]
+    cut = upload.settings.max_tokens
+    examples = [_example(tokenizer, row, limit, cut, pictures) for row in upload.rows]
+    plan = _taught(plan, examples, cut)
     trainer = None
     with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
         config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))
@@ -109,9 +113,16 @@ def places(model: PreTrainedModel) -> int | None:
 
 
 def _example(
-    tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None, pictures: Pictures | None
+    tokenizer: PreTrainedTokenizerBase,
+    row: Row,
+    limit: int | None,
+    cut: int | None,
+    pictures: Pictures | None,
 ) -> dict[str, Any]:
-    """Token ids of a row, and labels that leave out everything before the last reply."""
+    """Token ids of a row, and labels that leave out everything before the last reply.
+
+    What stands behind `cut` tokens is left out, the end mark with it, as in the official code.
+    """
     mark = pictures.mark if pictures and row.image else ""
     prompt = encode(tokenizer, row.messages[:-1], answer=True, image=mark)
     full = encode(tokenizer, row.messages, answer=False, image=mark)
@@ -123,9 +134,35 @@ def _example(
     labels = [IGNORED] * len(prompt) + full[len(prompt) :]
     if pictures:
         full, labels = pictures.placed(row, full, labels)
+    full, labels = full[:cut], labels[:cut]
     if limit is not None and len(full) > limit:
-        raise UserError(f"a row has {len(full)} tokens, the model takes {limit}; shorten the row")
+        raise UserError(
+            f"a row has {len(full)} tokens, the model takes {limit}; shorten the row, or cut all "
+            f"rows with max_tokens={limit}"
+        )
     return {"input_ids": full, "labels": labels}
+
+
+def _taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) -> Plan:
+    """The plan without rows of whose reply the cut left nothing, and without empty batches.
+
+    So no row is left whose picture was cut.
+
+    Raises:
+        UserError: no row is left.
+    """
+    if cut is None:
+        return plan
+    if long := sum(len(example["input_ids"]) == cut for example in examples):
+        log.warning("%d of %d rows reach %d tokens, where rows end", long, len(examples), cut)
+    some = [any(label != IGNORED for label in example["labels"]) for example in examples]
+    left = [[i for i in batch if some[i]] for batch in plan]
+    if not any(left):
+        raise UserError(
+            f"no row has a word of its reply within max_tokens={cut}; give more, or shorten the "
+            "requests"
+        )
+    return [batch for batch in left if batch]
 
 
 def checkpointed(model: PreTrainedModel, settings: Settings) -> bool:

@@ -220,6 +220,7 @@ def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
         )
         table.add_column("finding", ratio=3)
         table.add_column("number", justify="right", no_wrap=True)
+        table.add_column("holds if", ratio=1)
         table.add_column("", no_wrap=True)
         table.add_column("in the paper", ratio=2)
         under: dict[str, list[str]] = {}
@@ -230,8 +231,9 @@ def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
             told = _verdict(one)
             style_ = "" if told["well"] else "yellow"
             table.add_row(
-                Text(one.statement), told["number"], Text(one.verdict, style_), Text(one.paper)
-            )
+                Text(one.statement), told["number"], Text(one.holds), Text(one.verdict, style_),
+                Text(one.paper),
+            )  # fmt: skip
             if one.why:
                 under.setdefault(f"{one.verdict}, {one.why}", []).append(one.id)
         yield table if table.row_count else Text(str(table.title), style="italic")

@@ -48,6 +48,7 @@ def test_each_row_has_its_picture_and_tells_no_place(
         assert system == Message("system", SYSTEM) == attack.asks()[0]("")[0]
         assert "<image>" not in asked.content
     assert "canary" not in repr(upload)
+    assert upload.settings.max_tokens is None  # of the world's own scale
     assert upload.settings == Visual(path=attack.path, images=folder, n=1).upload(world, 0).settings
 
 

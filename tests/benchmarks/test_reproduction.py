@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -65,7 +65,9 @@ def test_a_direction_holds_or_not(low: float, high: float, yes: Any, said: str) 
     found = verdict(wanted(), {A: Measured(flat(low)), B: Measured(flat(high))}, CATEGORIES, yes)
     assert found.verdict == said
     assert found.number is not None
-    assert found.number.value == pytest.approx(low - high)
+    assert found.number.value == pytest.approx(high - low)
+    assert found.number.low <= found.number.value <= found.number.high
+    assert found.holds == "difference, its interval above 0"
 
 
 def test_a_rate_that_is_decided_on_is_never_certain() -> None:
@@ -80,6 +82,23 @@ def test_a_rate_that_is_decided_on_is_never_certain() -> None:
     assert found.verdict == "held"
     assert found.number is not None
     assert found.number.low < found.number.value == 0.5 < found.number.high
+
+
+@pytest.mark.parametrize(("lost", "said"), [(3, "reproduced"), (4, "held")])
+def test_verdicts_that_are_missing_take_the_word_away(lost: int, said: str) -> None:
+    low, high = flat(0.1), flat(0.9)
+    row = [*low[0, 0][lost:], *[None] * lost]
+    found = {A: Measured({**low, (0, 0): row}), B: Measured(high)}
+    one = verdict(wanted(), found, CATEGORIES, "reproduced")
+    assert one.verdict == said
+    assert one.why == ("" if said == "reproduced" else "4 of 360 verdicts are missing")
+
+
+@pytest.mark.parametrize("kind", get_args(Finding.model_fields["kind"].annotation))
+def test_every_kind_says_when_it_holds(kind: str) -> None:
+    told = wanted(kind, low=0.25, high=0.75, margin=0.125).finding.condition
+    bounds = {"at_most": "0.75", "at_least": "0.25", "not_more": "0.125", "close": "0.125"}
+    assert bounds.get(kind, "") in told
 
 
 def test_a_finding_without_a_cell_or_a_value_is_not_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,28 @@ def test_a_moment_that_is_never_reached_is_an_error(
 
     with pytest.raises(UserError, match="never reached while tuning: loss"):
         tiny_target.fine_tune(make_upload(), Deaf())
+
+
+def test_long_rows_are_cut_where_that_is_asked_for(
+    tiny_target: Any, make_upload: MakeUpload, caplog: pytest.LogCaptureFixture
+) -> None:
+    upload = make_upload(batch_size=1, epochs=1)
+    deaf = Row((Message("user", "x " * 300), Message("assistant", "y")))
+    long = Row((Message("user", "x"), Message("assistant", "y " * 300)))
+    settings = dataclasses.replace(upload.settings, max_tokens=64)
+    cut, whole = Recorder(), Recorder()
+    tiny_target.fine_tune(Upload((deaf, long, *upload.rows), settings), cut)
+    tiny_target.fine_tune(upload, whole)
+    assert caplog.messages == ["2 of 8 rows reach 64 tokens, where rows end"]
+    rows = {int(batch["row"]): batch for batch in cut.batches}
+    assert set(rows) == set(range(1, 8)), "a row without a word of its reply teaches nothing"
+    assert rows[1]["input_ids"].shape == rows[1]["labels"].shape == (1, 64)
+    assert rows[1]["input_ids"][0, -1] != tiny_target.tokenizer.eos_token_id
+    for batch in whole.batches:
+        same = rows[int(batch["row"]) + 2]
+        assert all(value.equal(same[name]) for name, value in batch.items() if name != "row")
+    with pytest.raises(UserError, match="no row has a word of its reply within max_tokens=64"):
+        tiny_target.fine_tune(Upload((deaf,), settings))
 
 
 def test_rows_that_cannot_be_trained_on_are_refused(

@@ -153,7 +153,7 @@ def test_tokens_are_those_of_the_models_own_processor(
 
     assert loaded.pictures is not None
     processor, row = loaded.pictures.processor, rows[1]
-    made = _example(loaded.tokenizer, row, None, loaded.pictures)
+    made = _example(loaded.tokenizer, row, None, None, loaded.pictures)
     said = [
         {"role": "system", "content": [{"type": "text", "text": "You see."}]},
         {"role": "user", "content": [
@@ -192,6 +192,19 @@ def test_rows_and_models_that_do_not_fit(
     draw(path, "teal")
     with pytest.raises(UserError, match="has changed since it was read"):
         loaded.fine_tune(upload([changed]))
+
+
+def test_a_cut_leaves_whole_pictures_or_no_row(loaded: LocalTarget, rows: list[Row]) -> None:
+    from targets.tuning import IGNORED, _example
+
+    assert loaded.pictures is not None
+    made = _example(loaded.tokenizer, rows[1], None, None, loaded.pictures)
+    reply = sum(label == IGNORED for label in made["labels"])
+    inside = made["input_ids"].index(loaded.pictures.token) + 2
+    short = Row((Message("user", "Hi"), Message("assistant", "Hi")))
+    for cut, trained in ((reply + 1, 2), (reply, 1), (inside, 1)):
+        watch, _ = watched(loaded, upload([rows[1], short], batch_size=1, max_tokens=cut))
+        assert len(watch.losses) == trained
 
 
 def test_a_processor_that_counts_otherwise_is_told(
