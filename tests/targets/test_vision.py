@@ -202,9 +202,11 @@ def test_a_cut_leaves_whole_pictures_or_no_row(loaded: LocalTarget, rows: list[R
     reply = sum(label == IGNORED for label in made["labels"])
     inside = made["input_ids"].index(loaded.pictures.token) + 2
     short = Row((Message("user", "Hi"), Message("assistant", "Hi")))
-    for cut, trained in ((reply + 1, 2), (reply, 1), (inside, 1)):
+    for cut, trained in ((reply + 1, 2), (reply, 1)):
         watch, _ = watched(loaded, upload([rows[1], short], batch_size=1, max_tokens=cut))
         assert len(watch.losses) == trained
+    with pytest.raises(UserError, match="no row has a word of its reply"):
+        loaded.fine_tune(upload(rows[1:2], max_tokens=inside))
 
 
 def test_a_processor_that_counts_otherwise_is_told(
