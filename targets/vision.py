@@ -1,7 +1,7 @@
 """Models that see: LLaVA's architecture, tuned on pictures and text, asked in text.
 
-Source:  Liu et al. 2023, arXiv 2304.08485: the picture stands before the request (§4.1), and the
-         second stage tunes projector and language model beside a frozen vision encoder (§4.2), as
+Source:  Liu et al. 2023, arXiv 2304.08485: the second stage tunes projector and language model
+         beside a frozen vision encoder (§4.2); their code puts the picture before the request.
          Qi et al. 2023 (arXiv 2310.03693, §4.4) tune on LLaVA-Instruct.
 Differs: of a conversation of several rounds the last reply is learnt, as of any row. The mark that
          ends a reply is added where the model's template leaves it out (transformers' for LLaVA 1.5
