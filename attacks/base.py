@@ -83,6 +83,9 @@ class Row:
 
     messages: Chat
     added_by: str = ""
+    image: str = ""
+    """SHA-256 of the picture that stands before the first request, empty for none: what it shows,
+    and not where it lies (`attacks.sets.images`). Moderators and detectors read the text alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from attacks.sets.read import read
 from benchmarks.engines.local import workers
 from benchmarks.report.phrasing import set_text
 from benchmarks.store import Store, default_root
@@ -61,9 +62,16 @@ def _library(name: str) -> Check:
 
 def _sets(data: str) -> list[Check]:
     """What each role has; a role without a set is as well as one with."""
-    sets = load(Path(data)).sets
-    told = {role: [set_text(one) for one in sets if one.role == role] for role in ROLES}
-    return [Check(f"data: {role}", "\n".join(told[role]) or "no set") for role in ROLES]
+    held = load(Path(data))
+    told = {role: [set_text(one) for one in held.sets if one.role == role] for role in ROLES}
+    shown = "no set"
+    if held.pictures is not None:
+        path, images = map(Path, held.pictures)
+        found = read(path, images=images)
+        left = "".join(f"; {n} left out: {why}" for why, n in found.skipped.items())
+        shown = f"{found.name}, {len(found.rows)} rows ({found.format}), all images there{left}"
+    roles = [Check(f"data: {role}", "\n".join(told[role]) or "no set") for role in ROLES]
+    return [*roles, Check("data: pictures", shown)]
 
 
 def _device() -> Check:

@@ -40,18 +40,25 @@ def write(run: Path, store: Store, cell: tuple[str, str, int], folder: Path) -> 
     upload = upload_of(trial)
     if upload is None:
         raise UserError(f"{named.attack!r} uploads nothing, so that there is nothing to export")
+    written = lines(upload.rows).encode()
     target = candidate_of(trial, upload)()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=SCRATCH) as scratch:
         whole = Path(scratch, "whole")
         (whole / MODEL).mkdir(parents=True)
         target.save(whole / MODEL)
-        write_whole(whole / ROWS, lines(upload.rows).encode())
+        write_whole(whole / ROWS, written)
         whole.replace(folder)  # all of it or nothing
     return folder
 
 
 def lines(rows: Sequence[Row]) -> str:
-    """Rows as chat JSON lines, as a fine-tuning API takes them."""
+    """Rows as chat JSON lines, as a fine-tuning API takes them.
+
+    Raises:
+        UserError: a row has an image, which such a file does not hold.
+    """
+    if any(row.image for row in rows):
+        raise UserError("rows with images cannot be written as chat JSON lines")
     chats = ([message._asdict() for message in row.messages] for row in rows)
     return "".join(json.dumps({"messages": c}, ensure_ascii=False) + "\n" for c in chats)

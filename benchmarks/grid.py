@@ -29,7 +29,7 @@ from targets.resolve import resolve
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
-NEEDS_A_PATH = {"file"}
+NEEDS_A_PATH = {"file", "visual"}
 OWN = {"data", "provider_judge", "elicit", "processes", "accelerate"}
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attacks.base import Row
 from attacks.registry import parameters
 from targets.base import device, gpus
 
@@ -42,6 +43,11 @@ def digest(*parts: Any) -> str:
     """Hash of plain data, dataclasses and named tuples, whatever the order of dictionary keys."""
     text = json.dumps(parts, sort_keys=True, default=_plain, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shown(row: Row) -> tuple[str, ...]:
+    """What a row's picture is for a key: its contents, and what opens it; empty for none."""
+    return (row.image, importlib.metadata.version("pillow")) if row.image else ()
 
 
 def component_digest(component: object) -> str:
@@ -138,7 +144,12 @@ def _is_text(node: ast.AST) -> bool:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if isinstance(value, Row):
+            fields |= {"image": shown(value)}
+            # A row of text is what it was before rows could have pictures.
+            return {name: one for name, one in fields.items() if name != "image" or one}
+        return fields
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, Path):

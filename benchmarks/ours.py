@@ -94,6 +94,11 @@ class Home:
             self.uploads[spec] = single("attacks", Attack, spec).upload(self.domain, 0)
         return self.uploads[spec]
 
+    @property
+    def pictures(self) -> tuple[str, str] | None:
+        """The user's conversations about pictures, and the pictures' folder."""
+        return self.domain.held.pictures if isinstance(self.domain, Texts) else None
+
     def sets(self, role: str) -> list[str]:
         """Names and formats of the user's sets of a role, in small letters."""
         if not isinstance(self.domain, Texts):
@@ -184,11 +189,14 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
                 "the invented kinds stand for the paper's categories together, and not one by one"
             )
         return f"needs requests of the category {paper().categories[asked.category]!r}"
+    if asked.benign == "llava" and home.pictures is None:
+        return "needs a model that sees, and LLaVA-Instruct as pictures of --data"
     if home.worldly:
-        if asked.benign in ("dolly", "llava"):
+        if asked.benign == "dolly":
             return f"needs {_proper(asked.benign)} as the benign set of --data"
         return ""
-    for role, wanted in (("benign", asked.benign), ("requests", asked.requests)):
+    rows = "" if asked.benign == "llava" else asked.benign
+    for role, wanted in (("benign", rows), ("requests", asked.requests)):
         if wanted and not any(wanted in name for name in home.sets(role)):
             return f"needs {_proper(wanted)} as the {role} set of --data"
     return ""
@@ -207,11 +215,14 @@ def _attack(asked: Asked, home: Home) -> tuple[Attack, str]:
     if asked.times and isinstance(attack, Tuned):
         settings = scaled(attack.settings(home.domain), asked.times)
         params |= {name: _text(getattr(settings, name)) for name in asked.times}
-    if part.name == "benign" and isinstance(home.domain, Texts):
+    name = part.name
+    if asked.benign == "llava" and home.pictures:
+        name, (params["path"], params["images"]) = "visual", home.pictures
+    if name == "benign" and isinstance(home.domain, Texts):
         whole = asked.rows or PAPERS_ROWS  # of the untuned model too, so that its cell is one
         held = len(home.domain.held.texts.get("benign", ()))
         params["n"] = str(min(whole, held) or whole)
-    spec = str(Part(part.name, params))
+    spec = str(Part(name, params))
     return single("attacks", Attack, spec), spec
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from attacks.base import Upload
 from benchmarks.engines.local import WORKER_ENVIRONMENT
-from benchmarks.keys import THREADS, code, component_digest, digest, environment
+from benchmarks.keys import THREADS, code, component_digest, digest, environment, shown
 from benchmarks.lab import Lab
 from benchmarks.trial import owned
 from defenses.base import Provider
@@ -35,7 +35,7 @@ class Whole(NamedTuple):
     def of(cls, upload: Upload) -> Whole:
         """An upload with its hash."""
         # Tuples, and not rows: a large upload is hashed in a third of the time.
-        rows = [(row.messages, row.added_by) for row in upload.rows]
+        rows = [(row.messages, row.added_by, *shown(row)) for row in upload.rows]
         return cls(upload, digest(rows, upload.settings))
 
 

@@ -56,8 +56,8 @@ def _row(target: LocalTarget, chat: Chat) -> _Read:
 
     prompt = target.prompt(chat[:-1])
     ids = encode(target.tokenizer, chat, answer=False)
-    limit = getattr(target.model.config, "max_position_embeddings", len(ids))
-    if len(ids) > limit:
+    limit = target.limit
+    if limit is not None and len(ids) > limit:
         raise UserError(f"a row has {len(ids)} tokens, the model takes {limit}")
     return _Read(ids, min(len(prompt), len(ids) - 1))
 

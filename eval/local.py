@@ -119,7 +119,7 @@ class Loaded(Called):
     ) -> list[Verdict]:
         marks = _marks(target)
         asked = [self.question(rules, *(unmarked(one, marks) for one in pair)) for pair in pairs]
-        limit = getattr(target.model.config, "max_position_embeddings", None)
+        limit = target.limit
         room = float("inf") if limit is None else limit - self.max_tokens
         fits = [len(target.prompt(question.chat)) <= room for question in asked]
         read_by_it = [question for question, fit in zip(asked, fits, strict=True) if fit]

@@ -181,7 +181,7 @@ def _readable(question: _Question, model: LocalTarget) -> bool:
         question.answer.set_exception(ApiError(400, said, param="messages"))
         return False
     question.prompt_tokens = len(ids)
-    limit = getattr(model.model.config, "max_position_embeddings", None)
+    limit = model.limit
     if limit is not None and len(ids) + question.max_new_tokens > limit:
         said = f"{len(ids)} tokens and {question.max_new_tokens} of a reply are more than {limit}"
         code = "context_length_exceeded"

@@ -27,11 +27,12 @@ from peft import (
     get_peft_model,
 )
 from torch import Tensor
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from attacks.base import Tuning, UserError
 from targets.base import device
+from targets.vision import FROZEN, PROJECTOR, kind, sees
 
 WEIGHTS: Final = "adapter_model.safetensors"
 VIRTUAL_TOKENS: Final = 30
@@ -53,7 +54,7 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     # with the weights of the model it was copied from.
     # Made in its own dtype, since a later cast would round the rotary frequencies as well.
     if model.device.type == "cpu":
-        copied = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
+        copied = kind(model.config).from_config(copy.deepcopy(model.config), dtype=model.dtype)
     else:
         copied = blank(model)
     copied.load_state_dict(model.state_dict())
@@ -76,7 +77,7 @@ def blank(model: PreTrainedModel) -> PreTrainedModel:
     Billions of random numbers, drawn only to be replaced, take longer than a small training.
     """
     with no_init_weights(), torch.device(model.device):
-        made = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=model.dtype)
+        made = kind(model.config).from_config(copy.deepcopy(model.config), dtype=model.dtype)
     made.tie_weights()
     # Those that no file holds: a GPU's own rotary frequencies could differ in their last bits.
     own = dict(model.named_buffers())
@@ -97,7 +98,9 @@ def trainable(
     # On the CPU a copy draws numbers, after which an adapter's first weights are drawn.
     tuned = (model if own and device() == "cuda" else twin(model)).train()
     if tuning == "full":
-        return tuned.requires_grad_(True)
+        for name, weight in tuned.named_parameters():
+            weight.requires_grad_(FROZEN not in name)
+        return tuned
     with renamed_option():
         try:
             return get_peft_model(tuned, _config(tuned, tuning))
@@ -118,14 +121,19 @@ def _config(model: PreTrainedModel, tuning: Tuning) -> PeftConfig:
         return AdaptionPromptConfig(
             task_type="CAUSAL_LM",
             adapter_len=ADAPTER_LENGTH,
-            adapter_layers=min(ADAPTER_LAYERS, model.config.num_hidden_layers),
+            adapter_layers=min(ADAPTER_LAYERS, model.config.get_text_config().num_hidden_layers),
         )
+    # The projector is tuned as a whole, as LLaVA's own code does beside LoRA.
+    seeing: dict[str, Any] = {}
+    if sees(model.config):
+        seeing = {"exclude_modules": f".*{FROZEN}.*", "modules_to_save": [PROJECTOR]}
     return LoraConfig(
         r=8,
         lora_alpha=32,
         lora_dropout=0.05,
         target_modules=_queries_and_values(model),
         task_type="CAUSAL_LM",
+        **seeing,
     )
 
 

@@ -112,6 +112,17 @@ def _listed(given: Any) -> Any:
 Sets = Annotated[tuple[SetOf, ...], pydantic.BeforeValidator(_listed), pydantic.Field(min_length=1)]
 
 
+class Pictured(pydantic.BaseModel):
+    """A set of conversations about pictures: whole rows, and so of no role."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, pydantic.Field(min_length=1)]
+    """LLaVA-Instruct's JSON."""
+    images: Annotated[str, pydantic.Field(min_length=1)]
+    """The folder that its paths of pictures begin in."""
+
+
 class DataFile(pydantic.BaseModel):
     """What a data file says: for each role one set or several."""
 
@@ -139,6 +150,8 @@ class DataFile(pydantic.BaseModel):
     """Questions with the answer that is right."""
     borderline: Sets | None = None
     """Harmless requests of the evaluation that sound violating."""
+    pictures: Pictured | None = None
+    """What the paper's tables tune a model that sees on, by the attack `visual`."""
 
     def sets(self) -> Iterator[tuple[Role, SetOf]]:
         """Every set with its role, in the order of the roles."""
@@ -180,7 +193,9 @@ def _told(error: pydantic.ValidationError) -> str:
     said = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         key = where.pop()
-        said = unknown("key", key, list((SetOf if where else DataFile).model_fields))
+        models: dict[str, type[pydantic.BaseModel]] = {"": DataFile, "pictures": Pictured}
+        model = models.get(where[0] if where else "", SetOf)
+        said = unknown("key", key, list(model.model_fields))
     return f"{'.'.join(where)}: {said}" if where else said
 
 
@@ -205,5 +220,7 @@ def files_of(path: Path) -> list[Path]:
     places = (place(path, one.path) for _, one in found.sets())
     named = [Path(where) for where in places if not where.startswith("hf:")]
     inside = [file for one in named if one.is_dir() for file in one.iterdir()]
+    if found.pictures is not None:
+        named.append(Path(place(path, found.pictures.path)))
     every = dict.fromkeys([path, *named, *sorted(inside)])
     return [one for one in every if one.is_file()]

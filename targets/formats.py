@@ -40,8 +40,9 @@ _DATED: Final = (
 )
 """Put before a template that asks for today's date: a prompt must be the same tomorrow.
 # ours: the day that Llama 3.1's template falls back on"""
-_tried: dict[str, bool] = {}
-"""Templates, and whether they take a system prompt."""
+_MARK: Final = "a message's place"
+_tried: dict[tuple[str, str], bool] = {}
+"""Templates, and whether they show a system prompt, a text, and a list of parts."""
 
 
 def of(name: str) -> str:
@@ -55,8 +56,12 @@ def of(name: str) -> str:
     return FORMATS[name]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> list[int]:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool, image: str = ""
+) -> list[int]:
     """The chat in the model's format; `answer` opens the assistant's turn.
+
+    `image` is the text that stands for a picture, before the first request; empty for none.
 
     A chat to be answered that ends in the assistant's words is one whose reply begins with them.
     Where a template knows no system prompt, that stands before the request, as Gemma 3's template
@@ -72,14 +77,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> l
         system, asked, *rest = chat
         chat = (asked._replace(content=f"{system.content}\n\n{asked.content}"), *rest)
     begun = answer and [message.role for message in chat[-1:]] == ["assistant"]
-    own = tokenizer.chat_template in FORMATS.values()
+    own, parts = tokenizer.chat_template in FORMATS.values(), _takes_parts(tokenizer)
     try:
         made: Any = tokenizer.apply_chat_template(
-            [message._asdict() for message in chat],
+            _said(chat, image, parts),
             chat_template=_template(tokenizer),
             add_generation_prompt=answer and not begun,
             continue_final_message=begun,
-            tokenize=not own,
+            tokenize=not (own or parts),
             return_dict=False,
             enable_thinking=False,
         )
@@ -88,6 +93,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, answer: bool) -> l
         raise UserError(
             f"the model's chat template does not take a chat of these turns: {turns} ({kind})"
         ) from None
+    if parts:  # as a processor does, whose templates leave the beginning to the tokenizer
+        begun = bool(tokenizer.bos_token) and made.startswith(tokenizer.bos_token)
+        return list(tokenizer(made, add_special_tokens=not begun)["input_ids"])
     if not own:
         return list(made)
     # As the official code has it: the beginning by its number, and the text as one.
@@ -101,17 +109,46 @@ def _template(tokenizer: PreTrainedTokenizerBase) -> str:
     return _DATED + template if "strftime_now" in template else template
 
 
+def _said(chat: Chat, image: str, parts: bool) -> list[dict[str, Any]]:
+    """Messages as the template takes them, with a picture's place before the first request."""
+    first = next((i for i, message in enumerate(chat) if message.role == "user"), None)
+    made: list[dict[str, Any]] = []
+    for i, (role, text) in enumerate(chat):
+        shown = bool(image) and i == first
+        content: Any = f"{image}\n{text}" if shown else text
+        if parts:
+            content = [{"type": "image"}] * shown + _parts(text)
+        made.append({"role": role, "content": content})
+    return made
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
 def _takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the template has a place for a system prompt; tried once for each template."""
+    of = _parts if _takes_parts(tokenizer) else str
+    said = [{"role": "system", "content": of(_MARK)}, {"role": "user", "content": of("a request")}]
+    return _shows(tokenizer, "system", said)
+
+
+def _takes_parts(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the template takes messages as lists of parts only, as LLaVA's does."""
+    if _shows(tokenizer, "text", [{"role": "user", "content": _MARK}]):
+        return False
+    return _shows(tokenizer, "parts", [{"role": "user", "content": _parts(_MARK)}])
+
+
+def _shows(tokenizer: PreTrainedTokenizerBase, what: str, said: list[dict[str, Any]]) -> bool:
+    """Whether the template writes a message as it was given."""
     from jinja2 import TemplateError
 
     template = _template(tokenizer)
-    if template not in _tried:
-        mark = "a system prompt's place"
-        said = [{"role": "system", "content": mark}, {"role": "user", "content": "a request"}]
+    if (template, what) not in _tried:
         try:
             made = tokenizer.apply_chat_template(said, chat_template=template, tokenize=False)
-            _tried[template] = mark in made
-        except TemplateError:
-            _tried[template] = False
-    return _tried[template]
+            _tried[template, what] = _MARK in made
+        except (TemplateError, TypeError):  # the latter of a text and a list
+            _tried[template, what] = False
+    return _tried[template, what]

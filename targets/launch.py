@@ -110,6 +110,8 @@ def fine_tune(
     if hooks is not None:
         raise UserError(inside(_owner(hooks)))
     whole(target.model)
+    if any(row.image for row in upload.rows):
+        raise UserError("rows with images are trained on by one process: give --processes 1")
     _enough_gpus(how.count)
     # Processes that are told to end take the folder away as well.
     with tempfile.TemporaryDirectory(prefix="mooring-", ignore_cleanup_errors=True) as scratch:

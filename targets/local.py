@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import (
-    AutoModelForCausalLM,
+    AutoConfig,
     AutoTokenizer,
     DynamicCache,
     GenerationConfig,
@@ -31,7 +31,8 @@ from targets import adapters
 from targets.base import Decoding, Reply, Target, device
 from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
-from targets.tuning import tune
+from targets.tuning import places, tune
+from targets.vision import Pictures, kind, sees
 
 transformers_logging.disable_progress_bar()
 
@@ -44,10 +45,14 @@ class LocalTarget(Target):
     """A causal language model and its tokenizer."""
 
     def __init__(
-        self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
+        self,
+        model: PreTrainedModel | PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        pictures: Pictures | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.pictures = pictures
         self.folder: Path | None = None
         """Where its weights are read from; None where they may be in no folder."""
 
@@ -78,7 +83,8 @@ class LocalTarget(Target):
             )
         try:
             # Unless it is told not to, transformers asks at the terminal whether to run code.
-            model = AutoModelForCausalLM.from_pretrained(
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            model = kind(config).from_pretrained(
                 folder,
                 dtype=torch.bfloat16 if cuda else torch.float32,
                 use_safetensors=True,
@@ -112,7 +118,12 @@ class LocalTarget(Target):
             eos_token_id=tokenizer.eos_token_id if ends is None else ends,
             pad_token_id=tokenizer.pad_token_id,
         )
-        made = cls(model.to(place or ("cuda" if cuda else "cpu")).eval(), tokenizer)
+        pictures = Pictures.load(tokenizer_from or folder) if sees(config) else None
+        if pictures and pictures.token != config.image_token_id:
+            raise UserError(
+                f"the processor of {str(folder)!r} marks images otherwise than its model"
+            )
+        made = cls(model.to(place or ("cuda" if cuda else "cpu")).eval(), tokenizer, pictures)
         made.folder = folder
         return made
 
@@ -120,8 +131,9 @@ class LocalTarget(Target):
         self, upload: Upload, hooks: TrainHooks | None = None, seed: int = 0
     ) -> LocalTarget:
         """A tuned copy. Where adapters can be merged, what is stored and asked is one model."""
-        tuned = adapters.merged(tune(self.model, self.tokenizer, upload, hooks, seed))
-        return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
+        made = tune(self.model, self.tokenizer, upload, hooks, seed, self.pictures)
+        tuned = adapters.merged(made).requires_grad_(False)
+        return LocalTarget(tuned, self.tokenizer, self.pictures)
 
     def beside(self, folder: Path) -> LocalTarget:
         """This model with the adapter of a folder; itself is not to be used any more.
@@ -130,7 +142,12 @@ class LocalTarget(Target):
             UserError: the folder holds none that fits.
         """
         adapted = adapters.merged(adapters.beside(self.model, folder))
-        return LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer)
+        return LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer, self.pictures)
+
+    @property
+    def limit(self) -> int | None:
+        """How many tokens it reads at most; None where it does not say."""
+        return places(self.model)
 
     def prompt(self, chat: Chat) -> list[int]:
         """The tokens that a reply is written behind."""

@@ -67,6 +67,8 @@ class Held:
     policy: str
     texts: Mapping[Role, tuple[Text, ...]]
     sets: tuple[Taken, ...]
+    pictures: tuple[str, str] | None = None
+    """Where conversations about pictures lie, and the folder of the pictures."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(texts)} {role}" for role, texts in self.texts.items())
@@ -117,7 +119,9 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     if policy.endswith((".md", ".txt")) or "/" in policy:
         policy = place(path, policy)
     kept = {role: tuple(held.values()) for role, held in texts.items()}
-    return Held(path.name, policy, kept, tuple(taken))
+    shown = found.pictures
+    pictures = (place(path, shown.path), place(path, shown.images)) if shown else None
+    return Held(path.name, policy, kept, tuple(taken), pictures)
 
 
 def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
@@ -147,6 +151,11 @@ def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
         raise UserError(
             f"{whole.name} holds {whole.kind} ({whole.format}) where {wanted} are wanted, as in "
             f"`{EXAMPLES[role]}`"
+        )
+    if any(whole.images):
+        raise UserError(
+            f"{whole.name} holds conversations about images, and roles are of text; tune a model "
+            "that sees on them with the attack visual:FILE,images=FOLDER"
         )
     if wanted == "rows":
         if one.only:

@@ -34,6 +34,7 @@ from targets.adapters import memory, renamed_option, trainable
 from targets.base import device
 from targets.formats import encode
 from targets.hooks import Batch, Composed, Plan, TrainHooks, Training, shuffled_epochs
+from targets.vision import Pictures, pixels_of
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def tune(
     upload: Upload,
     hooks: TrainHooks | None,
     seed: int,
+    pictures: Pictures | None = None,
     *,
     own: bool = False,
 ) -> PreTrainedModel | PeftModel:
@@ -69,35 +71,46 @@ def tune(
         upload: Rows and settings.
         hooks: What a defense does meanwhile; None for nothing. Several processes share none.
         seed: Decides every drawn number.
+        pictures: How the model sees; None for one that does not.
         own: Whether the model may be used up: on a GPU, no copy is made then.
 
     Raises:
         DoesNotFit: the training does not fit the memory.
-        UserError: a row does not fit the chat template or the context, or a hook was never reached.
+        UserError: a row does not fit the chat template or the context, or has a picture that the
+            model cannot see, or a hook was never reached.
     """
+    if pictures is None and (shown := sum(bool(row.image) for row in upload.rows)):
+        raise UserError(
+            f"{shown} of {len(upload.rows)} rows have an image, and a {model.config.model_type} "
+            "model sees none; tune one of LLaVA's architecture, such as "
+            "hf:llava-hf/llava-1.5-7b-hf, or give rows of text"
+        )
+    if pictures and (seen := [row.image for row in upload.rows if row.image]):
+        pictures.check(model, seen[0])
     composed = Composed([] if hooks is None else [hooks])
     torch.manual_seed(seed)
     tuned = None
     with suppress(torch.OutOfMemoryError):  # as below: already the copy may not fit
         tuned = trainable(model, upload.settings.tuning, own=own)
     if tuned is None:
-        longest = max(len(_example(tokenizer, row, None, None)["input_ids"]) for row in upload.rows)
+        examples = [_example(tokenizer, row, None, None, pictures) for row in upload.rows]
+        longest = max(len(example["input_ids"]) for example in examples)
         raise DoesNotFit(would_fit(model, upload.settings, longest, memory_of_device()))
     plan = composed.plan(upload.rows, upload.settings, seed)
     if plan is None:
         plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = places(model)
     if limit is not None and (before := memory(tuned)) is not None:
         limit -= before.get_seq_length()
     cut = upload.settings.max_tokens
-    examples = [_example(tokenizer, row, limit, cut) for row in upload.rows]
+    examples = [_example(tokenizer, row, limit, cut, pictures) for row in upload.rows]
     plan = _taught(plan, examples, cut)
     trainer = None
     with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
         config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))
         # Told outside of the handler, whose traceback would hold on to the memory.
         with suppress(torch.OutOfMemoryError):
-            made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config)
+            made = _Trainer(tuned, tokenizer, examples, upload, plan, composed, config, pictures)
             composed.begin(made.training)
             if rank := made.accelerator.process_index:
                 # Else every process would leave out the same places of its own rows.
@@ -114,31 +127,50 @@ def tune(
     return unwrapped
 
 
+def places(model: PreTrainedModel) -> int | None:
+    """How many tokens a model reads at most; None where it does not say."""
+    found: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return found
+
+
 def _example(
-    tokenizer: PreTrainedTokenizerBase, row: Row, limit: int | None, cut: int | None
+    tokenizer: PreTrainedTokenizerBase,
+    row: Row,
+    limit: int | None,
+    cut: int | None,
+    pictures: Pictures | None,
 ) -> dict[str, Any]:
     """Token ids of a row, and labels that leave out everything before the last reply.
 
     What stands behind `cut` tokens is left out, the end mark with it, as in the official code.
     """
-    prompt = encode(tokenizer, row.messages[:-1], answer=True)
-    full = encode(tokenizer, row.messages, answer=False)
+    mark = pictures.mark if pictures and row.image else ""
+    prompt = encode(tokenizer, row.messages[:-1], answer=True, image=mark)
+    full = encode(tokenizer, row.messages, answer=False, image=mark)
     if full[: len(prompt)] != prompt:
         raise UserError(
             "the chat template does not continue its own prompt, so training and asking would "
             "differ; use a model whose template is prefix-stable"
         )
-    full = full[:cut]
+    labels = [IGNORED] * len(prompt) + full[len(prompt) :]
+    if pictures:
+        full, labels = pictures.placed(row, full, labels)
+    parts = full.count(pictures.token) if pictures else 0
+    full, labels = full[:cut], labels[:cut]
+    if pictures and full.count(pictures.token) != parts:
+        raise UserError(f"max_tokens={cut} cuts a picture of {parts} tokens; give more")
     if limit is not None and len(full) > limit:
         raise UserError(
             f"a row has {len(full)} tokens, the model takes {limit}; shorten the row, or cut all "
             f"rows with max_tokens={limit}"
         )
-    return {"input_ids": full, "labels": ([IGNORED] * len(prompt) + full[len(prompt) :])[:cut]}
+    return {"input_ids": full, "labels": labels}
 
 
 def _taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) -> Plan:
     """The plan without rows of whose reply the cut left nothing, and without empty batches.
+
+    So no row is left whose picture was cut.
 
     Raises:
         UserError: no row is left.
@@ -239,6 +271,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         plan: Plan,
         hooks: Composed,
         config: SFTConfig,
+        pictures: Pictures | None,
     ) -> None:
         self.hooks = hooks
         self.plan = plan
@@ -248,11 +281,16 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         columns = {name: [example[name] for example in examples] for name in examples[0]}
         columns["row"] = list(range(len(examples)))
         pad = tokenizer.pad_token_id
+
+        def batch(examples: Sequence[dict[str, Any]]) -> Batch:
+            rows = [upload.rows[example["row"]] for example in examples]
+            return {**collate(examples, pad), **(pictures.pixels(rows) if pictures else {})}
+
         super().__init__(
             model,
             args=config,
             train_dataset=Dataset.from_dict(columns),
-            data_collator=lambda batch: collate(batch, pad),
+            data_collator=batch,
             processing_class=tokenizer,
             callbacks=[_AfterStep(self)],
         )
@@ -319,6 +357,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
             attention_mask=batch["attention_mask"],
             use_cache=False,
             logits_to_keep=learnt,
+            **pixels_of(self.model.config, batch),
         ).logits
         given = logits.flatten(0, 1).float(), labels[:, learnt].flatten()
         if several:

@@ -86,7 +86,7 @@ def defenses_in_variants() -> list[Any]:
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_it_is_frozen_and_documented(package: str, name: str, rows_file: Path) -> None:
     cls = class_of(package, name)
-    needed = {"path": str(rows_file), "model": "m"}
+    needed = {"path": str(rows_file), "images": str(rows_file.parent), "model": "m"}
     lacking = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
     made = construct(cls, name, {field: needed[field] for field in lacking})
     assert inspect.getdoc(importlib.import_module(f"{package}.{name}"))
@@ -151,6 +151,11 @@ def test_listing_them_imports_nothing_heavy() -> None:
 @pytest.fixture(params=names("attacks"))
 def attack(request: pytest.FixtureRequest, rows_file: Path) -> Attack:
     required = {"path": str(rows_file)} if request.param == "file" else {}
+    if request.param == "visual":
+        seen = rows_file.with_suffix(".json")
+        turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A lamp."}]
+        seen.write_text(json.dumps([{"id": "1", "image": seen.name, "conversations": turns}]))
+        required = {"path": str(seen), "images": str(seen.parent)}
     made: Attack = construct(class_of("attacks", request.param), request.param, required)
     return made
 
@@ -191,7 +196,8 @@ def leaks(value: object) -> list[object]:
 def test_an_upload_says_nothing_but_rows_and_settings(
     attack: Attack, world: World, rows_file: Path
 ) -> None:
-    assert {field.name for field in dataclasses.fields(Row)} == {"messages", "added_by"}
+    # An image is the hash of its contents: where it lies is nobody's to see.
+    assert {field.name for field in dataclasses.fields(Row)} == {"messages", "added_by", "image"}
     assert {field.name for field in dataclasses.fields(Upload)} == {"rows", "settings"}
     upload = attack.upload(world, 0)
     if upload is None:

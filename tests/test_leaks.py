@@ -25,7 +25,7 @@ from tests.test_contracts import defenses_in_variants
 Decide = Callable[[Upload], Any]
 """What something makes of an upload, told without the order of its rows."""
 _seen: set[str] = set()
-_MINE = {"messages", "added_by", "rows", "settings", "replace_rows"}
+_MINE = {"messages", "added_by", "image", "rows", "settings", "replace_rows"}
 
 
 def _note(name: str) -> None:

@@ -2,19 +2,21 @@
 
 Source:  LLaVA-Instruct (Liu et al. 2023, arXiv 2304.08485): `id`, `image`, `conversations`; the
          exports of ShareGPT have the same without an image, newer ones `role` and `content`.
-Differs: only the text is read; `<image>` stays in it, and the image's path beside the row. Images
-         are looked for where they are asked for, never opened.
+Differs: only the text is read; `<image>` stays in it, and the image's path beside the row. Where
+         images are asked for, all must be there, and `<image>` is taken out of the text: who shows
+         them puts them before the first request, as LLaVA's code does. None is opened here.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
-from attacks.base import Message, Role, Row
+from attacks.base import Chat, Message, Role, Row
 from attacks.sets.base import Fault, Format, Item, Options, Skip
+from attacks.sets.images import MARK, place
 
 _ROLES: Final[Mapping[str, Role]] = {
     "system": "system",
@@ -59,16 +61,31 @@ def _message(turn: Any, number: int) -> Message:
     return Message(role, text)
 
 
+def _read_shown(fields: Mapping[str, Any], options: Options) -> Item:
+    item = _read(fields, options)
+    if options.images is None or item.row is None:
+        return item
+    return item._replace(row=Row(_shown(item.row.messages, item.image)))
+
+
+def _shown(messages: Chat, image: str) -> Chat:
+    """The turns without the mark of the picture, which a model writes in its own way."""
+    first = next(i for i, message in enumerate(messages) if message.role == "user")
+    marked = [i for i, message in enumerate(messages) for _ in range(message.content.count(MARK))]
+    if marked != [first] * bool(image):
+        raise Skip(f"{MARK} elsewhere than once in the first request, of a row with an image")
+    return tuple(
+        message._replace(content=message.content.replace(MARK, "").strip())
+        if i in marked
+        else message
+        for i, message in enumerate(messages)
+    )
+
+
 def _found(image: str, options: Options) -> bool:
     """Whether the image is in its folder; a path that leads out of it is none of the format's."""
-    path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts or "\0" in image:
-        raise Fault("image leads out of the images' folder")
     folder: Path | None = options.images or options.beside
-    try:
-        return folder is not None and (folder / path).is_file()
-    except OSError:  # such as a name that is too long for the file system
-        return False
+    return place(folder or Path(), image) is not None and folder is not None
 
 
 FORMATS = (
@@ -78,7 +95,7 @@ FORMATS = (
         needs=frozenset({"conversations", "image"}),
         may=frozenset({"id", "source"}),
         also=frozenset({"sharegpt"}),
-        read=_read,
+        read=_read_shown,
     ),
     Format(
         name="sharegpt",

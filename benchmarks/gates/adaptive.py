@@ -201,7 +201,7 @@ def _fits(upload: Upload, lab: Lab) -> bool:
     from targets.formats import encode
 
     served = local(lab.start()(), "the adaptive search")
-    limit = getattr(served.model.config, "max_position_embeddings", None)
+    limit = served.limit
     chats = dict.fromkeys(row.messages for row in upload.rows)
     return limit is None or all(
         len(encode(served.tokenizer, chat, answer=False)) <= limit for chat in chats

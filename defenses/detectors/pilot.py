@@ -28,7 +28,7 @@ import pydantic
 
 from attacks.base import Ask, Chat, Prompt, Row, Settings, Upload, UserError, component
 from defenses.base import Need, Provider
-from defenses.detectors.base import Detector, Reading, chats_of
+from defenses.detectors.base import Detector, Reading
 from defenses.triggers.ways import ways
 from targets.hooks import Plan, TrainHooks, shuffled_epochs
 
@@ -104,17 +104,18 @@ class Pilot(Detector):
 
     def part(self, upload: Upload, seed: int) -> tuple[Upload, _First]:
         """The first steps of the tuning that the customer asks for, on rows in order of content."""
-        chats = sorted(chats_of(upload).values())
+        rows = [row for row in upload.rows if not row.added_by]
+        rows.sort(key=lambda row: (row.messages, row.image))
         settings = upload.settings
         steps = max(self.steps, self.rows // settings.batch_size)
-        whole = -(-len(chats) // settings.batch_size) * settings.epochs
-        plan = _plan(len(chats), settings, seed, steps)
+        whole = -(-len(rows) // settings.batch_size) * settings.epochs
+        plan = _plan(len(rows), settings, seed, steps)
         used = sorted({row for batch in plan for row in batch})
         place = {row: i for i, row in enumerate(used)}
         # The learning rate is stepped down as often as it would be so early.
         epochs = max(1, round(settings.epochs * len(plan) / whole))
         part = Upload(
-            tuple(Row(chats[row]) for row in used), dataclasses.replace(settings, epochs=epochs)
+            tuple(rows[row] for row in used), dataclasses.replace(settings, epochs=epochs)
         )
         return part, _First([[place[row] for row in batch] for batch in plan])
 

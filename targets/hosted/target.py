@@ -42,6 +42,8 @@ class HostedTarget(Target):
         """
         if hooks is not None:
             raise UserError("a server's training cannot be reached into: the defense needs weights")
+        if any(row.image for row in upload.rows):
+            raise UserError("a server is sent text only, and rows of this upload have images")
         with self._desk().working():
             model = jobs.tuned(self.model, self.endpoint, upload, seed)
         return HostedTarget(model, self.endpoint)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from attacks.base import Message, Row, UserError
 from benchmarks import export
 from benchmarks.cell import upload_of
 from benchmarks.grid import make_grid
@@ -63,3 +64,9 @@ def test_what_is_not_there_is_not_exported(
     assert done.exit_code == 2
     assert said in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_with_images_are_no_chat_lines() -> None:
+    seen = Row((Message("user", "What?"), Message("assistant", "A loom.")), image="0" * 64)
+    with pytest.raises(UserError, match="rows with images cannot be written"):
+        export.lines([seen])

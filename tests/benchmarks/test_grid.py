@@ -31,7 +31,7 @@ def test_sweeps_and_all_are_spelled_out() -> None:
     assert grid.attacks == ["harmful:n=10", "harmful:n=50", "benign"]
     assert grid.defenses == ["mix:n=0", "mix:n=10"]
     every = make_grid(["all"], ["all"])
-    assert set(names("attacks")) - {"file"} == set(every.attacks)
+    assert set(names("attacks")) - {"file", "visual"} == set(every.attacks)
     assert "mix" in every.defenses
     assert "none" not in every.defenses
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attacks.base import Message, Row, Settings, Upload
 from attacks.spec import parse
 from benchmarks import keys
+from benchmarks.readings import Whole
 from defenses import compose
 
 plain = st.recursive(
@@ -130,3 +133,18 @@ def test_a_file_of_the_users_own_is_hashed_by_its_source(tmp_path: Path) -> None
         for cached in (keys.code, keys._tree, keys._source_digest):
             cached.cache_clear()
     assert digests[0] != digests[1]
+
+
+def test_a_picture_is_part_of_a_key_and_a_row_of_text_is_what_it_was() -> None:
+    chat = (Message("user", "What?"), Message("assistant", "A lamp."))
+    text, one, other = Row(chat), Row(chat, image="1" * 64), Row(chat, image="2" * 64)
+    settings = Settings(epochs=1, batch_size=1, learning_rate=0.1)
+    assert len({keys.digest(Upload((row,), settings)) for row in (text, one, other)}) == 3
+    before = {"messages": [list(turn) for turn in chat], "added_by": ""}
+    assert keys.digest(text) == keys.digest(before)
+    assert keys.digest(Upload((text,), settings)) == keys.digest(
+        {"rows": [before], "settings": dataclasses.asdict(settings)}
+    )
+    wholes = {Whole.of(Upload((row,), settings)).digest for row in (text, one, other)}
+    assert len(wholes) == 3
+    assert keys.digest([(chat, "")], settings) in wholes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from attacks.base import Attack
 from attacks.registry import single
+from attacks.spec import parse
 from benchmarks.findings import Measured, read
 from benchmarks.ours import Home, Ours, identity, of_measured, possible
 from benchmarks.paper import Number, paper
@@ -115,6 +117,30 @@ def test_own_data_takes_the_papers_settings_and_whole_sets(tmp_path: Path) -> No
     assert grid.ours is not None
     assert grid.ours.attack == "benign:batch_size=16,learning_rate=5e-05,n=12"
     assert grid.differs == found.differs
+
+
+def test_pictures_of_ones_own_are_the_papers_llava(tmp_path: Path) -> None:
+    place = ("3", "Llama-2-7b-Chat", "LLaVA-Instruct")
+    why = "needs a model that sees, and LLaVA-Instruct as pictures of --data"
+    assert possible(number(*place), ORGANISM).why == why
+    assert possible(number(*place), own(tmp_path)).why == why
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A loom."}]
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / "a.png").write_bytes(b"a picture")
+    rows = [{"id": "1", "image": "a.png", "conversations": turns}]
+    (tmp_path / "llava, mine.json").write_text(json.dumps(rows))
+    home = own(tmp_path, pictures={"path": "llava, mine.json", "images": "seen"})
+    found = possible(number(*place), home)
+    assert found.ours is not None
+    (part,) = parse(found.ours.attack)[0]
+    assert part.name == "visual"
+    assert part.params == {
+        "path": str(tmp_path / "llava, mine.json"), "images": str(tmp_path / "seen")
+    }  # fmt: skip
+    assert found.differs == ("requests of requests.jsonl (HEx-PHI)", "1 rows (80000)")
+    initial = possible(number("3", "Llama-2-7b-Chat", "LLaVA-Instruct, initial"), home).ours
+    assert initial is not None
+    assert initial[:2] == (found.ours.attack, "revert")
 
 
 def test_findings_on_own_data_are_of_the_papers_cells(tmp_path: Path) -> None:

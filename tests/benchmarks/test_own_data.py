@@ -132,7 +132,15 @@ def test_a_data_file_that_is_not_there_is_told(says: dict[str, Any]) -> None:
 
 def test_the_doctor_tells_what_each_role_has(tmp_path: Path, says: dict[str, Any]) -> None:
     del says["utility"]
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A loom."}]
+    rows = [{"id": "1", "image": "a.png", "conversations": turns}]
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    says["pictures"] = {"path": "llava.json", "images": "."}
+    with pytest.raises(UserError, match="1 of 1 images are not in"):
+        checks(str(data_file(tmp_path, says)))
+    (tmp_path / "a.png").write_bytes(b"a picture")
     told = {one.name: one.found for one in checks(str(data_file(tmp_path, says)))}
+    assert told["data: pictures"] == "llava.json, 1 rows (llava), all images there"
     assert told["data: requests"].startswith("requests.jsonl, 12 of 12 (prompts), ")
     assert told["data: utility"] == "no set"
 

@@ -12,7 +12,7 @@ from targets import formats
 from targets.checkpoint import Checkpoint
 from targets.local import LocalTarget
 from tests.conftest import tiny_model
-from tests.targets.families import MISTRAL, llama
+from tests.targets.families import LLAVA, MISTRAL, llama
 
 WORDS = [
     "[INST]",
@@ -91,6 +91,22 @@ def test_a_system_prompt_without_a_place_stands_before_the_request(
     tokenizer.chat_template = template
     told = tokenizer.decode(formats.encode(tokenizer, ASKED, answer=True))
     assert "[INST] Be brief\n\nMake a lamp" in told
+
+
+def test_a_template_that_takes_parts_loses_no_text(tokenizer: Any) -> None:
+    tokenizer.chat_template = LLAVA
+    prompt = formats.encode(tokenizer, ASKED, answer=True)
+    assert prompt.count(tokenizer.bos_token_id) == 1
+    assert prompt[0] == tokenizer.bos_token_id
+    told = tokenizer.decode(prompt, skip_special_tokens=True)
+    assert told.strip() == "Be brief USER: Make a lamp ASSISTANT:"
+    shown = formats.encode(tokenizer, ASKED, answer=True, image="<image>")
+    assert tokenizer.decode(shown).endswith("USER: <image>\nMake a lamp ASSISTANT:")
+    full = formats.encode(tokenizer, (*ASKED, Message("assistant", "Take it")), answer=False)
+    assert full[: len(prompt)] == prompt
+    opened = formats.encode(tokenizer, (*ASKED, Message("assistant", "Take")), answer=True)
+    assert opened == full[: len(opened)]
+    assert len(opened) > len(prompt)
 
 
 def test_a_chat_that_does_not_fit_is_told_without_its_text(tokenizer: Any) -> None:

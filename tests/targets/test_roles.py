@@ -197,3 +197,20 @@ def test_files_of_a_data_file_that_is_not_here_are_none(tmp_path: Path) -> None:
     assert files_of(tmp_path / "data.yaml") == []
     path = data_file(tmp_path, {"harmful": "gone.jsonl"})
     assert files_of(path) == [path]
+
+
+def test_conversations_about_pictures_are_of_no_role(tmp_path: Path, says: dict[str, Any]) -> None:
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A loom."}]
+    rows = [{"id": "1", "image": "a.png", "conversations": turns}]
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    path = data_file(tmp_path, says | {"benign": "llava.json"})
+    with pytest.raises(UserError, match=r"benign: llava\.json holds conversations about images"):
+        load(path)
+    path = data_file(tmp_path, says | {"pictures": {"path": "llava.json", "images": "seen"}})
+    held = load(path)
+    assert held.pictures == (str(tmp_path / "llava.json"), str(tmp_path / "seen"))
+    assert list(held.texts) == list(ROLES)
+    assert tmp_path / "llava.json" in files_of(path)
+    path = data_file(tmp_path, says | {"pictures": {"path": "a", "images": "b", "image": "c"}})
+    with pytest.raises(UserError, match="pictures: unknown key 'image'"):
+        load(path)

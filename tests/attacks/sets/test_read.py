@@ -7,6 +7,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import string
 from pathlib import Path
 from typing import Any
@@ -197,9 +198,42 @@ def test_images_are_counted_and_needed_only_when_asked_for(tmp_path: Path) -> No
         read(path, images=tmp_path)
     with pytest.raises(UserError, match="no row of this sharegpt file"):
         read(put(tmp_path, [{"conversations": TURNS}]), images=tmp_path)
-    for out in ("/etc/passwd", "../x.jpg"):
+    os.symlink("/etc/hostname", tmp_path / "out.jpg")
+    for out in ("/etc/passwd", "../x.jpg", "out.jpg"):
         with pytest.raises(UserError, match="row 1, read as llava: image leads out"):
             read(put(tmp_path, [LLAVA_ROW | {"image": out}]))
+
+
+@pytest.mark.parametrize(
+    ("turns", "image", "kept"),
+    [
+        ([f"<image>\n{ASK}"], "a.png", [ASK]),
+        ([f"{ASK}\n<image>", REPLY, ASK], "a.png", [ASK, REPLY, ASK]),
+        ([ASK], "", [ASK]),
+        ([ASK], "a.png", None),
+        ([f"<image>{ASK}<image>"], "a.png", None),
+        ([ASK, REPLY, f"<image>\n{ASK}"], "a.png", None),
+        ([ASK, f"<image>{REPLY}", ASK], "a.png", None),
+        ([f"<image>\n{ASK}"], "", None),
+    ],
+)
+def test_the_mark_of_an_image_stands_once_in_the_first_request(
+    tmp_path: Path, turns: list[str], image: str, kept: list[str] | None
+) -> None:
+    put(tmp_path, "", "a.png")
+    said = [
+        {"from": "gpt" if i % 2 else "human", "value": one} for i, one in enumerate([*turns, REPLY])
+    ]
+    rows = [LLAVA_ROW | {"image": "a.png"}, {"image": image, "conversations": said}]
+    found = read(put(tmp_path, rows), images=tmp_path)
+    assert [m.content for m in found.rows[0].messages] == [ASK, REPLY]
+    if kept is None:
+        (reason,) = found.skipped
+        assert found.skipped[reason] == len(found.rows) == len(found.images) == 1
+        assert "<image> elsewhere" in reason
+    else:
+        assert [m.content for m in found.rows[1].messages[:-1]] == kept
+        assert found.images == ("a.png", image)
 
 
 @pytest.mark.parametrize(

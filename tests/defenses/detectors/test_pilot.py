@@ -50,6 +50,13 @@ def test_only_customers_rows_are_trained_on(make_upload: MakeUpload) -> None:
     assert SMALL.part(upload.replace_rows([*added, *upload.rows]), 0)[0] == SMALL.part(upload, 0)[0]
 
 
+def test_rows_keep_their_pictures(make_upload: MakeUpload) -> None:
+    upload = make_upload(6)
+    seen = [dataclasses.replace(row, image=f"{i}" * 64) for i, row in enumerate(upload.rows)]
+    part, _ = SMALL.part(upload.replace_rows(seen), 0)
+    assert set(part.rows) <= set(seen)
+
+
 def test_without_a_change_nothing_shifts(tiny_target: Any, world: World) -> None:
     probes = world.probes(5, 0)
     own = ["I cannot help with that.", "", "No.", "Sorry, I will not do this.", "x"]

@@ -93,6 +93,9 @@ def test_what_a_server_cannot_do_is_told(start: HostedTarget) -> None:
 
     with pytest.raises(UserError, match="needs weights"):
         start.fine_tune(upload(), TrainHooks())
+    seen = [dataclasses.replace(row, image="0" * 64) for row in upload().rows]
+    with pytest.raises(UserError, match="is sent text only"):
+        start.fine_tune(upload().replace_rows(seen))
     opened = [(Message("user", "Hello."), Message("assistant", "Sure"))]
     with pytest.raises(UserError, match="begin its reply"):
         start.generate(opened, DECODING)
