@@ -25,6 +25,7 @@ from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
 from targets.datafile import files_of
 from targets.resolve import resolve
+from targets.texts import Texts
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
@@ -133,7 +134,7 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
     chosen = written.judges or default_judges(written)
     check_judges(written, judges(chosen).values())
     if written.data is not None:
-        _check_data(written, built)
+        _check_data(written, built, judges(chosen).values())
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
     return written.model_copy(update={**named, "elicit": _pressed(written)})
 
@@ -226,11 +227,16 @@ def check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
         )
 
 
-def _check_data(grid: Grid, attacks: Mapping[str, Attack]) -> None:
-    """Refuse a data file that lacks what is asked, what it violates, or an attack's rows."""
+def _check_data(grid: Grid, attacks: Mapping[str, Attack], scoring: Collection[Judge]) -> None:
+    """Refuse a data file that lacks what is asked, what it violates, who rates, or rows."""
     found = resolve(grid.target, grid.data)
     domain = found.domain
     domain.requests()
+    if isinstance(domain, Texts) and domain.mt_bench() and not any(j.rater() for j in scoring):
+        raise UserError(
+            f"{grid.data} names questions of MT-Bench, which none of the judges can rate: add a "
+            "chat model with --judge (gpt-4, policy, rubric or local), or take them out"
+        )
     if found.policy:
         protocol.policy(found.policy)
     for text, attack in attacks.items():

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from attacks.base import Chat, Prompt, UserError
 from attacks.registry import build, single
+from attacks.sets.mt_bench import Question
 from attacks.spec import format_spec, parse
 from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
@@ -27,9 +28,13 @@ from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
 from targets.resolve import Resolved, resolve
+from targets.texts import Texts
 
 PROVIDER_SALT = 1
 """Which errors the provider's judge makes: not those of a `noisy` that scores the matrix."""
+
+
+Some = TypeVar("Some", Prompt, Question)
 
 
 class NotStored(Exception):
@@ -212,6 +217,16 @@ class Lab:
         sets = (domain.requests(), domain.utility(), domain.borderline())
         return tuple(spread(prompts, self.limit) for prompts in sets)  # type: ignore[return-value]
 
+    def questions(self) -> list[Question]:
+        """MT-Bench's questions, where the user's own sets hold them."""
+        domain = self.resolved.domain
+        return spread(domain.mt_bench(), self.limit) if isinstance(domain, Texts) else []
+
+    def rater(self) -> tuple[str, Called] | None:
+        """The first judge that can rate, and the rater that it makes."""
+        found = ((name, judge.rater()) for name, judge in self.judges.items())
+        return next(((name, rater) for name, rater in found if rater), None)
+
     def rules(self) -> Rules:
         """What the violating requests violate; of all of them, however many are asked."""
         kinds = (prompt.category for prompt in self.resolved.domain.requests())
@@ -224,7 +239,7 @@ class Lab:
         return digest(self.resolved.domain.digest, module)
 
 
-def spread(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
+def spread(prompts: list[Some], limit: int | None) -> list[Some]:
     """At most `limit` prompts, taken evenly over the categories, in their own order."""
     if limit is None or limit >= len(prompts):
         return prompts

@@ -318,6 +318,8 @@ def incomplete(matrix: Matrix) -> bool:
         return True
     asked = [asked for cell in matrix.cells for asked in cell.asks.values()]
     answers = [one for each in asked for one in (each.released, each.if_released) if one]
+    if any(one.mt_bench and one.mt_bench.missing for one in answers):
+        return True
     return any(None in scores for one in answers for scores in one.scores.values())
 
 
@@ -333,6 +335,7 @@ def _data(lab: Lab) -> Data | None:
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
     """The results as they are written down."""
     requests, utility, borderline = lab.prompts()
+    questions, named = lab.questions(), lab.rater()
     return Matrix(
         target=lab.resolved.start.name,
         target_digest=lab.resolved.start.digest,
@@ -361,7 +364,9 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
             categories=[prompt.category for prompt in requests],
             utility=len(utility),
             borderline=len(borderline),
-            digest=digest(requests, utility, borderline),
+            digest=digest(requests, utility, borderline, *([questions] if questions else [])),
+            mt_bench=len(questions),
         ),
+        rater=named[0] if questions and named else "",
         cells=cells,
     )
