@@ -36,6 +36,7 @@ from commands.shared import (
     store_option,
 )
 from commands.store import store
+from commands.suites import suites
 from commands.target import target
 from commands.validate import validate
 
@@ -321,7 +322,7 @@ def doctor(data: str | None) -> None:
 
 
 for _group in (
-    audit, gates, judge, moderate, organism, reproduce, serve, store, target, validate,
+    audit, gates, judge, moderate, organism, reproduce, serve, store, suites, target, validate,
 ):  # fmt: skip
     main.add_command(_group)
 
