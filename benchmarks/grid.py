@@ -23,14 +23,16 @@ from eval import protocol
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
+from targets.checkpoint import Checkpoint
 from targets.datafile import files_of
+from targets.endpoint import address
 from targets.resolve import resolve
 from targets.texts import Texts
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file"}
-OWN = {"data", "provider_judge", "elicit"}
+OWN = {"data", "provider_judge", "elicit", "generate_with"}
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
@@ -58,6 +60,8 @@ class Grid(pydantic.BaseModel):
     """The provider's own judge, where it is not the organism's noisy one."""
     elicit: list[str] | None = None
     """Ways in which each model is pressed, beside the attack's own; None for none."""
+    generate_with: str | None = None
+    """Address of a server that is given each model's weights and decodes; None for this process."""
 
     @property
     def digest(self) -> str:
@@ -133,6 +137,10 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
         compose.load(parse(text)[0])
     chosen = written.judges or default_judges(written)
     check_judges(written, judges(chosen).values())
+    if written.generate_with is not None:
+        address(written.generate_with)
+        if not isinstance(resolve(written.target).start, Checkpoint):
+            raise UserError("--generate-with is for a model whose weights are here")
     if written.data is not None:
         _check_data(written, built, judges(chosen).values())
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}

@@ -27,6 +27,7 @@ from eval.elicitations.base import Elicitation
 from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
+from targets.checkpoint import Checkpoint
 from targets.resolve import Resolved, resolve
 from targets.texts import Texts
 
@@ -80,6 +81,8 @@ class Lab:
     """Told every question and reply, when somebody wants to read them."""
     elicitations: Mapping[str, Elicitation] = field(default_factory=dict)
     """Ways in which each model is pressed, by spec."""
+    served: bool = False
+    """Whether a server decodes in place of this process."""
     judged_by: dict[Judge, set[str]] = field(default_factory=dict)
     """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -188,7 +191,7 @@ class Lab:
             decoding: How replies are drawn; the lab's unless it is given.
         """
         decoding = decoding or self.decoding
-        how = (decoding, *self.computed())
+        how = (decoding, *self.computed(), *self.decoded())
         key = digest("ask", model.key, served_by, chats, how)
         said = self.stage("ask", key, lambda: serve(model()).generate(chats, decoding))
         return key, [Reply(*reply) for reply in said]
@@ -197,6 +200,10 @@ class Lab:
         """What moves a model's numbers beside what it is made of and given."""
         start = self.resolved.start
         return environment() if start.here else None, code(start.module)
+
+    def decoded(self) -> list[str]:
+        """What moves replies beside that: what decodes them, where this process does not."""
+        return ["served", code("targets.served")] if self.served else []
 
     def replies(self) -> int:
         """How many replies to a violating request are judged, of one model asked in one way."""
@@ -306,6 +313,8 @@ class LabSettings(NamedTuple):
     """Spec of the provider's own judge; None for the organism's noisy one."""
     elicit: tuple[str, ...] = ()
     """Specs of the ways in which each model is pressed."""
+    generate_with: str | None = None
+    """Address of a server that decodes in place of this process."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -318,6 +327,10 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     resolved = resolve(settings.target, settings.data)
     store = Store(settings.store)
     start = resolved.start.keeping(hosted_folder(settings.store))
+    if settings.generate_with is not None:
+        assert isinstance(start, Checkpoint)  # a grid of others is refused
+        place = (settings.generate_with, settings.store / "served")
+        start = dataclasses.replace(start, server=place)
     return Lab(
         resolved._replace(start=start),
         judges(settings.judges),
@@ -328,4 +341,5 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
         settings.counterfactual,
         may_make,
         elicitations=elicitations(settings.elicit),
+        served=settings.generate_with is not None,
     )

@@ -78,6 +78,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
     settings["target"] = target(str(grid.get("target", "")))
     own = {"data": name, "provider_judge": spec}
     settings |= {key: tell(grid[key]) for key, tell in own.items() if grid.get(key)}
+    settings |= {"generate_with": WITHHELD} if grid.get("generate_with") else {}
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})
 
 

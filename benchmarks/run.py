@@ -98,6 +98,7 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
         data=grid.data,
         provider_judge=grid.provider_judge,
         elicit=tuple(grid.elicit or ()),
+        generate_with=grid.generate_with,
     )
 
 
@@ -163,6 +164,10 @@ def run(
     for result in results.values():
         show(result)
     if planned.missing:
+        if settings.generate_with is not None:
+            from targets.served import Server
+
+            Server(settings.generate_with, store.root).check()
         work = _Work(planned, settings, lab, worker_count, budget or Budget(), account, tell)
         for done in work.run():
             result = done.result or CellResult(

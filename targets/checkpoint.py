@@ -35,6 +35,9 @@ class Checkpoint(Start):
     max_new_tokens: int = 512
     format: str = ""
     """One of `targets.formats`, in which it is trained and asked; empty for its own template."""
+    server: tuple[str, Path] | None = None
+    """Address of what decodes its replies, and the folder that both can see; None for this process.
+    """
 
     here = True
     module = "targets.local"
@@ -66,6 +69,11 @@ class Checkpoint(Start):
         size = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
         return device() == "cuda" and size > SHARED
 
+    def caveats(self) -> list[str]:
+        """That its replies were decoded elsewhere, where they were."""
+        told = "replies were decoded by a server that was given each model's weights"
+        return [told] * (self.server is not None)
+
     def contents(self) -> str:
         """What tells the model from every other, whatever format it is asked in."""
         return digest_folder(self.folder)
@@ -94,7 +102,12 @@ class Checkpoint(Start):
         from targets.local import LocalTarget
 
         template = formats.of(self.format) if self.format else None
-        return LocalTarget.load(folder, tokenizer or self.files(), template)
+        target = LocalTarget.load(folder, tokenizer or self.files(), template)
+        if self.server is not None:
+            from targets.served import Server
+
+            target.server = Server(*self.server)
+        return target
 
     def _formatted(self, digest: str) -> str:
         """A model's hash together with the format."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from peft import PeftModel
@@ -33,6 +33,9 @@ from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
 from targets.tuning import tune
 
+if TYPE_CHECKING:
+    from targets.served import Server
+
 transformers_logging.disable_progress_bar()
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class LocalTarget(Target):
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.server: Server | None = None
+        """What decodes in place of this process, where something does."""
 
     @classmethod
     def load(
@@ -112,7 +117,7 @@ class LocalTarget(Target):
     ) -> LocalTarget:
         """A tuned copy. Where adapters can be merged, what is stored and asked is one model."""
         tuned = adapters.merged(tune(self.model, self.tokenizer, upload, hooks, seed))
-        return LocalTarget(tuned.requires_grad_(False), self.tokenizer)
+        return self._served(LocalTarget(tuned.requires_grad_(False), self.tokenizer))
 
     def beside(self, folder: Path) -> LocalTarget:
         """This model with the adapter of a folder; itself is not to be used any more.
@@ -121,7 +126,16 @@ class LocalTarget(Target):
             UserError: the folder holds none that fits.
         """
         adapted = adapters.merged(adapters.beside(self.model, folder))
-        return LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer)
+        return self._served(LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer))
+
+    def here(self) -> LocalTarget:
+        """The same model, decoded by this process."""
+        return LocalTarget(self.model, self.tokenizer)
+
+    def _served(self, other: LocalTarget) -> LocalTarget:
+        """Another model, decoded where this one is."""
+        other.server = self.server
+        return other
 
     def prompt(self, chat: Chat) -> list[int]:
         """The tokens that a reply is written behind."""
@@ -134,8 +148,10 @@ class LocalTarget(Target):
         that does not fit the memory is halved, which is told; drawn replies are others then.
 
         Raises:
-            UserError: not even one chat fits the memory.
+            UserError: not even one chat fits the memory; or as `targets.served.Server` says.
         """
+        if self.server is not None:
+            return self.server.generate(self, chats, decoding)
         prompts = [self.prompt(chat) for chat in chats]
         # In coarse steps: within one, neighbours stay together, since prompts of one set get
         # replies of like length, and a batch is as slow as its longest reply.
