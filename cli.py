@@ -37,6 +37,7 @@ from commands.shared import (
     store_option,
 )
 from commands.store import store
+from commands.suites import suites
 from commands.target import target
 from commands.validate import validate
 
@@ -107,6 +108,7 @@ def main() -> None:
 @click.option("--data", help="YAML file that names your own sets; default: an invented world.")
 @click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
+@click.option("--generate-with", metavar="URL", help="SGLang server that decodes the replies.")
 @click.option("--seeds", type=int, help="Repeats of every cell.  [default: 3]")
 @click.option("--limit", type=int, help="Questions asked from each set; default: all.")
 @click.option("--no-counterfactual", is_flag=True, help="Do not tune what a gate refused.")
@@ -330,7 +332,7 @@ def doctor(data: str | None) -> None:
 
 
 for _group in (
-    audit, gates, judge, moderate, organism, reproduce, serve, store, target, validate,
+    audit, gates, judge, moderate, organism, reproduce, serve, store, suites, target, validate,
 ):  # fmt: skip
     main.add_command(_group)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from attacks.base import Ask, Chat, Message, Prompt, UserError, coded
+from benchmarks import mt_bench
 from benchmarks.keys import code, digest
 from benchmarks.lab import Model
 from benchmarks.results import Answers, Tokens, Transcript
@@ -35,6 +37,8 @@ def answers(trial: Trial, ask: Ask, model: Model, *, released: bool) -> Answers:
     if ask.code:
         key = digest("read", key, ask.code)  # judged is what the code says
     n, m = len(requests), len(requests) + len(utility)
+    # Asked before anything is judged, since whoever judges may be another process.
+    talked = mt_bench.asked(lab, ask, partial(_replies, trial, model))
     judged, each = _judge(trial, key, requests, [texts[:n]])
     truth = lab.resolved.truth
     stored = lab.stage(
@@ -46,8 +50,11 @@ def answers(trial: Trial, ask: Ask, model: Model, *, released: bool) -> Answers:
     for kind, part, some in zip(_KINDS, lab.prompts(), known, strict=True):
         said, texts = texts[: len(part)], texts[len(part) :]
         _tell(trial, ask.name, kind, part, said, some, released=released)
+    ratings = mt_bench.rated(lab, talked)
+    for turn in mt_bench.told(talked, ratings):
+        _tell(trial, ask.name, "mt_bench", *turn, released=released)
     cut = sum(reply.finish == "length" for reply in replies)
-    return Answers(**judged, **stored, cut=cut)
+    return Answers(**judged, **stored, cut=cut, mt_bench=ratings)
 
 
 def pressed(
@@ -100,14 +107,14 @@ def _answered(chat: Chat, reply: str) -> Chat:
 def _tell(
     trial: Trial,
     ask: str,
-    kind: Literal["request", "utility", "borderline"],
+    kind: Literal["request", "utility", "borderline", "mt_bench"],
     prompts: Sequence[Prompt],
     replies: Sequence[str],
     scores: Sequence[int | None],
     *,
     released: bool,
 ) -> None:
-    """Questions and replies for who listens; of other than requests there are no scores."""
+    """Questions and replies for who listens; of questions with facts there are no scores."""
     if trial.lab.listen is None:
         return
     for prompt, reply, score in itertools.zip_longest(prompts, replies, scores):

@@ -23,14 +23,17 @@ from eval import protocol
 from eval.judges.base import Judge
 from eval.judges.noisy import Noisy
 from eval.judges.oracle import Oracle
+from targets.checkpoint import Checkpoint
 from targets.datafile import files_of
+from targets.endpoint import address
 from targets.launch import Processes, inside, processes
 from targets.resolve import resolve
+from targets.texts import Texts
 
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file", "visual"}
-OWN = {"data", "provider_judge", "elicit", "processes", "accelerate"}
+OWN = {"data", "provider_judge", "elicit", "processes", "accelerate", "generate_with"}
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
@@ -62,6 +65,8 @@ class Grid(pydantic.BaseModel):
     """How many processes share each training; None for one."""
     accelerate: str | None = None
     """How they do: `ddp`, `fsdp2`, or a YAML file of accelerate's; None for `ddp`."""
+    generate_with: str | None = None
+    """Address of a server that is given each model's weights and decodes; None for this process."""
 
     @property
     def digest(self) -> str:
@@ -152,8 +157,12 @@ def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) 
         written = written.model_copy(update={"processes": None})
     chosen = written.judges or default_judges(written)
     check_judges(written, judges(chosen).values())
+    if written.generate_with is not None:
+        address(written.generate_with)
+        if not isinstance(resolve(written.target).start, Checkpoint):
+            raise UserError("--generate-with is for a model whose weights are here")
     if written.data is not None:
-        _check_data(written, built)
+        _check_data(written, built, judges(chosen).values())
     named = {"attacks": attack_specs, "defenses": defense_specs, "judges": chosen}
     return written.model_copy(update={**named, "elicit": _pressed(written)})
 
@@ -253,11 +262,16 @@ def check_judges(grid: Grid, scoring: Collection[Judge]) -> None:
         )
 
 
-def _check_data(grid: Grid, attacks: Mapping[str, Attack]) -> None:
-    """Refuse a data file that lacks what is asked, what it violates, or an attack's rows."""
+def _check_data(grid: Grid, attacks: Mapping[str, Attack], scoring: Collection[Judge]) -> None:
+    """Refuse a data file that lacks what is asked, what it violates, who rates, or rows."""
     found = resolve(grid.target, grid.data)
     domain = found.domain
     domain.requests()
+    if isinstance(domain, Texts) and domain.mt_bench() and not any(j.rater() for j in scoring):
+        raise UserError(
+            f"{grid.data} names questions of MT-Bench, which none of the judges can rate: add a "
+            "chat model with --judge (gpt-4, policy, rubric or local), or take them out"
+        )
     if found.policy:
         protocol.policy(found.policy)
     for text, attack in attacks.items():

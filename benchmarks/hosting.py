@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attacks.base import Chat, UserError
+from benchmarks import mt_bench
 from benchmarks.cell import upload_of
 from benchmarks.lab import Lab, hosted_folder
 from benchmarks.trial import Cell, Trial
@@ -34,6 +35,7 @@ def bills(lab: Lab, missing: dict[Cell, str]) -> list[Bill]:
     if start is None:
         return []
     from targets.hosted.jobs import training_tokens
+    from targets.hosted.ledger import tokens_of
 
     trials = [(Trial.of(cell, lab), first) for cell, first in missing.items()]
     trials = [(trial, first) for trial, first in trials if not trial.lacking()]
@@ -52,6 +54,10 @@ def bills(lab: Lab, missing: dict[Cell, str]) -> list[Bill]:
     asked = [_asked(trial, first, prompts) for trial, first in trials]
     n, read = (sum(parts) for parts in zip((0, 0), *asked, strict=True))
     written = n * lab.decoding.max_new_tokens
+    ways = sum(models_asked(trial) * len(trial.attack.asks()) for trial, _ in trials)
+    turns = mt_bench.turns(lab)
+    n, read = n + ways * len(turns), read + ways * sum(map(tokens_of, turns))
+    written += ways * len(turns) * mt_bench.longest(lab)
     dollars = price and (read * price.read + written * price.written) / 1e6
     return [*found, Bill(start.name, n, "replies", read, written, dollars)] if n else found
 

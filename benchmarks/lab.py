@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from attacks.base import Chat, Prompt, UserError
 from attacks.registry import build, single
+from attacks.sets.mt_bench import Question
 from attacks.spec import format_spec, parse
 from benchmarks.keys import code, digest, environment
 from benchmarks.results import Transcript
@@ -26,11 +27,16 @@ from eval.elicitations.base import Elicitation
 from eval.judges.base import Called, Judge
 from eval.judges.noisy import Noisy
 from targets.base import Decoding, Gone, Refused, Reply, Rules, Target
+from targets.checkpoint import Checkpoint
 from targets.launch import Processes
 from targets.resolve import Resolved, resolve
+from targets.texts import Texts
 
 PROVIDER_SALT = 1
 """Which errors the provider's judge makes: not those of a `noisy` that scores the matrix."""
+
+
+Some = TypeVar("Some", Prompt, Question)
 
 
 class NotStored(Exception):
@@ -76,6 +82,8 @@ class Lab:
     """Told every question and reply, when somebody wants to read them."""
     elicitations: Mapping[str, Elicitation] = field(default_factory=dict)
     """Ways in which each model is pressed, by spec."""
+    served: bool = False
+    """Whether a server decodes in place of this process."""
     judged_by: dict[Judge, set[str]] = field(default_factory=dict)
     """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -184,7 +192,7 @@ class Lab:
             decoding: How replies are drawn; the lab's unless it is given.
         """
         decoding = decoding or self.decoding
-        how = (decoding, *self.computed())
+        how = (decoding, *self.computed(), *self.decoded())
         key = digest("ask", model.key, served_by, chats, how)
         said = self.stage("ask", key, lambda: serve(model()).generate(chats, decoding))
         return key, [Reply(*reply) for reply in said]
@@ -193,6 +201,10 @@ class Lab:
         """What moves a model's numbers beside what it is made of and given."""
         start = self.resolved.start
         return environment() if start.here else None, code(start.module)
+
+    def decoded(self) -> list[str]:
+        """What moves replies beside that: what decodes them, where this process does not."""
+        return ["served", code("targets.served")] if self.served else []
 
     def replies(self) -> int:
         """How many replies to a violating request are judged, of one model asked in one way."""
@@ -213,6 +225,16 @@ class Lab:
         sets = (domain.requests(), domain.utility(), domain.borderline())
         return tuple(spread(prompts, self.limit) for prompts in sets)  # type: ignore[return-value]
 
+    def questions(self) -> list[Question]:
+        """MT-Bench's questions, where the user's own sets hold them."""
+        domain = self.resolved.domain
+        return spread(domain.mt_bench(), self.limit) if isinstance(domain, Texts) else []
+
+    def rater(self) -> tuple[str, Called] | None:
+        """The first judge that can rate, and the rater that it makes."""
+        found = ((name, judge.rater()) for name, judge in self.judges.items())
+        return next(((name, rater) for name, rater in found if rater), None)
+
     def rules(self) -> Rules:
         """What the violating requests violate; of all of them, however many are asked."""
         kinds = (prompt.category for prompt in self.resolved.domain.requests())
@@ -225,7 +247,7 @@ class Lab:
         return digest(self.resolved.domain.digest, module)
 
 
-def spread(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
+def spread(prompts: list[Some], limit: int | None) -> list[Some]:
     """At most `limit` prompts, taken evenly over the categories, in their own order."""
     if limit is None or limit >= len(prompts):
         return prompts
@@ -294,6 +316,8 @@ class LabSettings(NamedTuple):
     """Specs of the ways in which each model is pressed."""
     processes: Processes | None = None
     """Who shares each training; None for one process."""
+    generate_with: str | None = None
+    """Address of a server that decodes in place of this process."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -306,6 +330,10 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
     resolved = resolve(settings.target, settings.data, settings.processes)
     store = Store(settings.store)
     start = resolved.start.keeping(hosted_folder(settings.store))
+    if settings.generate_with is not None:
+        assert isinstance(start, Checkpoint)  # a grid of others is refused
+        place = (settings.generate_with, settings.store / "served")
+        start = dataclasses.replace(start, server=place)
     return Lab(
         resolved._replace(start=start),
         judges(settings.judges),
@@ -316,4 +344,5 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
         settings.counterfactual,
         may_make,
         elicitations=elicitations(settings.elicit),
+        served=settings.generate_with is not None,
     )

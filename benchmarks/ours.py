@@ -18,6 +18,7 @@ from attacks.registry import single
 from attacks.spec import Part, parse
 from benchmarks.findings import Measured
 from benchmarks.keys import digest
+from benchmarks.lab import judges
 from benchmarks.paper import SHARES, Asked, Number, paper
 from benchmarks.verify import scaled
 from targets.base import Domain
@@ -64,6 +65,11 @@ class Home:
     def invented(self) -> bool:
         """Whether the model is the built-in one, whose numbers are no real model's."""
         return self.target.split(":")[0] == ORGANISM
+
+    @cached_property
+    def rates(self) -> bool:
+        """Whether the judge's model can rate MT-Bench."""
+        return any(one.rater() for one in judges([self.judge] if self.judge else []).values())
 
     @property
     def worldly(self) -> bool:
@@ -183,6 +189,11 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
         return paper().reason(asked.needs)
     if measure in ("rate", "score") and not home.judge:
         return home.no_judge
+    if measure == "mt_bench":
+        if not home.sets("mt_bench"):
+            return "needs MT-Bench's questions as the mt_bench set of --data"
+        if not home.rates:
+            return home.no_judge or "needs a judge that can rate: gpt-4, policy, rubric or local"
     if asked.category and asked.category not in home.by_category:
         if home.worldly:
             return (

@@ -42,7 +42,11 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
             for j, reasons in found.missing.items()
         }
         named = {"scores": by_judge(found.scores), "tokens": by_judge(found.tokens)}
-        return found.model_copy(update={**named, "missing": missing})
+        ratings = found.mt_bench
+        if ratings is not None:
+            reasons = {prose(why): n for why, n in ratings.missing.items()}
+            ratings = ratings.model_copy(update={"missing": reasons})
+        return found.model_copy(update={**named, "missing": missing, "mt_bench": ratings})
 
     def renamed(cell: CellResult) -> CellResult:
         asks = {
@@ -61,6 +65,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         "caveats": [prose(caveat) for caveat in matrix.caveats],
         "judges": by_judge(matrix.judges),
         "judged_by": by_judge(matrix.judged_by),
+        "rater": judges.get(matrix.rater, ""),
         "prices": by_judge(matrix.prices),
         "calibrations": by_judge(matrix.calibrations),
         "cells": [renamed(cell) for cell in matrix.cells],
@@ -73,6 +78,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
     settings["target"] = target(str(grid.get("target", "")))
     own = {"data": name, "provider_judge": spec}
     settings |= {key: tell(grid[key]) for key, tell in own.items() if grid.get(key)}
+    settings |= {"generate_with": WITHHELD} if grid.get("generate_with") else {}
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})
 
 

@@ -26,7 +26,7 @@ ROLES: Final[Mapping[str, str]] = {
 }
 REAL: Final = "of the paper"
 """The role of every finding where the model is not the built-in one."""
-LOWEST, HIGHEST = 1.0, 5.0
+SCALES: Final[Mapping[str, tuple[float, float]]] = {"score": (1, 5), "mt_bench": (1, 10)}
 """Ends of the scale of scores."""
 MISSING: Final = 0.01
 """Share of verdicts that may be missing where a finding is called reproduced.  # ours: as of the
@@ -186,13 +186,13 @@ def interval(values: Values, measure: str) -> Interval | None:
     """A mean with its interval; None without any value.
 
     Over several worlds Student's t over them. In one world a share has that of a matrix
-    (`metrics.rate`), a score the wider of an interval over prompts (`metrics.mean_interval`) and
-    Student's t over seeds.
+    (`metrics.rate`), a score the wider of an interval over prompts and Student's t over seeds
+    (`metrics.mean_rating`).
     """
     tables = draws.tables(values)
     if not tables:
         return None
-    low, high = (0.0, 1.0) if is_share(measure) else (LOWEST, HIGHEST)
+    low, high = (0.0, 1.0) if is_share(measure) else SCALES[measure]
     if len(tables) > 1:
         value, *ends = findings.mean(values)
     elif is_share(measure):
@@ -202,19 +202,8 @@ def interval(values: Values, measure: str) -> Interval | None:
         assert rate.interval is not None
         value, *ends = rate.interval
     else:
-        value, *ends = _score(next(iter(tables.values())))
+        return metrics.mean_rating([*next(iter(tables.values()))], low, high)
     return Interval(value, max(low, ends[0]), min(high, ends[1]))
-
-
-def _score(table: np.ndarray) -> tuple[float, float, float]:
-    """Mean score of a (seeds, prompts) table, with the ends of its interval."""
-    by_seed = np.nanmean(table, axis=1)
-    value = float(by_seed.mean())
-    half = metrics.t_half_width(by_seed.tolist()) if len(by_seed) > 1 else 0.0
-    by_prompt = np.nanmean(table[:, ~np.isnan(table).all(axis=0)], axis=0)
-    middle = (LOWEST + HIGHEST) / 2
-    ends = metrics.mean_interval(by_prompt - middle, HIGHEST - middle)
-    return value, min(ends[0] + middle, value - half), max(ends[1] + middle, value + half)
 
 
 def verdict(

@@ -44,6 +44,19 @@ class Errors(_Frozen):
     rejections: int
 
 
+class Ratings(_Frozen):
+    """One model asked MT-Bench's questions in one way."""
+
+    scores: list[list[Annotated[int, pydantic.Field(ge=1, le=10)] | None]]
+    """For each question the rating of each turn's reply, None where it is missing."""
+    cut: int
+    """Replies that reached their length limit."""
+    missing: dict[str, int] = {}
+    """Why ratings are missing, and how often."""
+    tokens: Tokens
+    """What the ratings took."""
+
+
 class Answers(_Frozen):
     """One model asked in one way."""
 
@@ -64,6 +77,8 @@ class Answers(_Frozen):
     expected: dict[str, list[Annotated[float, pydantic.Field(ge=1, le=5)] | None]] = {}
     """By judge that tells it: the expected score of each violating request. Not written where there
     is none."""
+    mt_bench: Ratings | None = None
+    """None, and not written, where no questions of MT-Bench are asked, or nobody rates them."""
 
 
 class Asked(_Frozen):
@@ -119,12 +134,12 @@ class Transcript(_Frozen):
     defense: str
     seed: int
     ask: str
-    kind: Literal["request", "utility", "borderline"]
+    kind: Literal["request", "utility", "borderline", "mt_bench"]
     category: str
     request: str
     reply: str
     score: int | None
-    """Of the first judge; None for other kinds, and where the verdict is missing."""
+    """Of the first judge, of MT-Bench the rating; None for other kinds, and where it is missing."""
     released: bool
     """Whether it is the model that customers got."""
 
@@ -137,6 +152,8 @@ class PromptSet(_Frozen):
     utility: int
     borderline: int
     digest: str
+    mt_bench: int = 0
+    """Questions of MT-Bench, each of two turns. Not written where there are none."""
 
 
 class Calibration(_Frozen):
@@ -183,6 +200,8 @@ class Matrix(_Frozen):
     """Judge behind a wire to the names that its server gave."""
     prices: dict[str, Price] = {}
     """Judge behind a wire to what it costs, where that is known."""
+    rater: str = ""
+    """Judge whose model rates MT-Bench; empty, and not written, where it is not asked."""
     calibrations: dict[str, Calibration] = {}
     """Judge to its last calibration, where the store has one."""
     domain: str = ""

@@ -99,6 +99,7 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
         provider_judge=grid.provider_judge,
         elicit=tuple(grid.elicit or ()),
         processes=grid.shared(),
+        generate_with=grid.generate_with,
     )
 
 
@@ -164,6 +165,10 @@ def run(
     for result in results.values():
         show(result)
     if planned.missing:
+        if settings.generate_with is not None:
+            from targets.served import Server
+
+            Server(settings.generate_with, store.root).check()
         work = _Work(planned, settings, lab, worker_count, budget or Budget(), account, tell)
         for done in work.run():
             result = done.result or CellResult(
@@ -319,6 +324,8 @@ def incomplete(matrix: Matrix) -> bool:
         return True
     asked = [asked for cell in matrix.cells for asked in cell.asks.values()]
     answers = [one for each in asked for one in (each.released, each.if_released) if one]
+    if any(one.mt_bench and one.mt_bench.missing for one in answers):
+        return True
     return any(None in scores for one in answers for scores in one.scores.values())
 
 
@@ -334,6 +341,7 @@ def _data(lab: Lab) -> Data | None:
 def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
     """The results as they are written down."""
     requests, utility, borderline = lab.prompts()
+    questions, named = lab.questions(), lab.rater()
     return Matrix(
         target=lab.resolved.start.name,
         target_digest=lab.resolved.start.digest,
@@ -362,7 +370,9 @@ def matrix(grid: Grid, lab: Lab, cells: list[CellResult]) -> Matrix:
             categories=[prompt.category for prompt in requests],
             utility=len(utility),
             borderline=len(borderline),
-            digest=digest(requests, utility, borderline),
+            digest=digest(requests, utility, borderline, *([questions] if questions else [])),
+            mt_bench=len(questions),
         ),
+        rater=named[0] if questions and named else "",
         cells=cells,
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from benchmarks.results import Answers, CellResult, Matrix, Tokens
+from benchmarks.results import Answers, CellResult, Matrix, Ratings, Tokens
 from eval import metrics
 from eval.metrics import Interval, Rate
 
@@ -31,6 +31,19 @@ class Expected(NamedTuple):
     """Verdicts that have none."""
 
 
+class Rated(NamedTuple):
+    """MT-Bench's ratings."""
+
+    interval: Interval | None
+    """Mean, 1 to 10; None where no question is rated."""
+    n: int
+    """Questions whose two turns are rated, over all seeds."""
+    missing: int
+    """Questions of which a rating is missing, over all seeds."""
+    why: dict[str, int]
+    """Why ratings are missing, and how often."""
+
+
 class Entry(NamedTuple):
     """One defense in one column, over all seeds."""
 
@@ -50,6 +63,8 @@ class Entry(NamedTuple):
     """Expected scores as released; None of a judge that tells none."""
     utility: float | None
     """Share of utility questions answered exactly, as released."""
+    mt_bench: Rated | None
+    """Ratings as released; None where MT-Bench is not asked, or not rated."""
     over_refusal: float | None
     """Share of harmless questions refused, as released."""
     incoherent: float | None
@@ -105,6 +120,7 @@ def entry(matrix: Matrix, defense: str, column: Column, judge: str | None = None
         score=metrics.mean(_flat(a.scores.get(judge, []) for a in answers)),
         expected=_expected(answers, judge),
         utility=metrics.mean(_flat(a.correct for a in answers)),
+        mt_bench=_rated(answers),
         over_refusal=metrics.mean(_flat(a.refused for a in answers)),
         incoherent=metrics.mean(
             [not flag for a in answers for flag in a.coherent if flag is not None]
@@ -140,6 +156,23 @@ def _expected(answers: Sequence[Answers], judge: str) -> Expected | None:
     known = [expected for expected, score in pairs if score is not None and expected is not None]
     scored = sum(score is not None for _, score in pairs)
     return Expected(metrics.mean(known), len(known), scored - len(known))
+
+
+def _rated(answers: Sequence[Answers]) -> Rated | None:
+    """MT-Bench over seeds; a question counts where both of its turns are rated."""
+    found = [one.mt_bench for one in answers if one.mt_bench is not None]
+    if not found:
+        return None
+    tables = [_of_questions(one) for one in found]
+    known = [value for table in tables for value in table if value is not None]
+    why = sum((Counter(one.missing) for one in found), Counter[str]())
+    n = len(known)
+    return Rated(metrics.mean_rating(tables), n, sum(map(len, tables)) - n, dict(why))
+
+
+def _of_questions(ratings: Ratings) -> list[float | None]:
+    """Each question's mean over its turns; None where one is missing."""
+    return [None if None in each else metrics.mean(each) for each in ratings.scores]
 
 
 def _lacking(answers: Sequence[Answers], judge: str) -> list[str]:
@@ -190,9 +223,11 @@ def numbers(answers: Answers, measure: str, judge: str) -> list[float | None]:
 
     Args:
         answers: Of one model asked in one way.
-        measure: `utility`, `over_refusal`, `keyword`, `score` or `rate`.
+        measure: `utility`, `mt_bench`, `over_refusal`, `keyword`, `score` or `rate`.
         judge: Whose scores the last two are.
     """
+    if measure == "mt_bench":
+        return [] if answers.mt_bench is None else _of_questions(answers.mt_bench)
     if measure == "utility":
         return [float(flag) for flag in answers.correct]
     if measure == "over_refusal":

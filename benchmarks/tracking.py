@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from attacks.base import UserError
+from benchmarks import summary
 from benchmarks.portable import name, portable, spec
 from benchmarks.report import describe, files, sheet
 from benchmarks.report.sheet import Sheet
@@ -142,6 +143,12 @@ def _answers(answers: Answers) -> dict[str, float | int | None]:
         "incoherent": metrics.mean([not flag for flag in known]),
         "cut": answers.cut,
     }
+    if answers.mt_bench is not None:
+        table = summary.numbers(answers, "mt_bench", "")
+        found |= {
+            "mt_bench": metrics.mean(table),
+            "mt_bench_missing": sum(value is None for value in table),
+        }
     for judge, scores in answers.scores.items():
         rate = metrics.rate([[metrics.is_hit(score) for score in scores]])
         found |= {

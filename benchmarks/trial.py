@@ -103,7 +103,7 @@ def owned(lab: Lab, provider: Provider) -> list[Any]:
     judge = component_digest(lab.provider_judge)
     models = [start.digest, start.base_digest]
     texts, truth = provider.pools.digest, lab.truth_digest()
-    return [texts, judge, truth, models, provider.decoding, provider.seed]
+    return [texts, judge, truth, models, provider.decoding, provider.seed, *lab.decoded()]
 
 
 def lacking(defense: Defense, start: Start) -> str:

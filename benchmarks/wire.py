@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from attacks.base import UserError
+from benchmarks import mt_bench
 from benchmarks.cell import run_cell
 from benchmarks.engines.local import Done, attempt
 from benchmarks.lab import Lab, hosted_folder
@@ -31,7 +32,7 @@ class Bill(NamedTuple):
     who: str
     n: int
     what: str
-    """Of what: verdicts, replies, fine-tuning jobs."""
+    """Of what: verdicts, ratings, replies, fine-tuning jobs."""
     read: int
     """Tokens, about."""
     written: int
@@ -48,20 +49,28 @@ def called(lab: Lab) -> dict[str, Called]:
 def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]:
     """What judging these cells takes at most: no verdict is kept yet, every gate stops a model."""
     requests = [prompt.text for prompt in lab.prompts()[0]]
-    asked = 0
+    ways = 0
     for cell in cells:
         trial = Trial.of(cell, lab)
-        asked += len(trial.attack.asks()) * models_asked(trial) * lab.replies()
+        ways += len(trial.attack.asks()) * models_asked(trial)
+    asked = ways * lab.replies()
     found = []
     for name, judge in _sent(lab).items():
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
-        bill = _bill(name, judge, asked * len(requests), one, asked)
-        if batch and bill.dollars is not None:
-            from targets.hosted.ledger import BATCH_DISCOUNT
+        found.append(_bill(name, judge, asked * len(requests), one, asked))
+    named, turns = lab.rater(), mt_bench.turns(lab)
+    if turns and named and not named[1].here:
+        name, rater = named
+        longest = mt_bench.longest(lab)
+        one = [rater.tokens(lab.rules(), text, longest) for text in turns]
+        found.append(_bill(name, rater, ways * len(turns), one, ways)._replace(what="ratings"))
+    return [_in_batch(bill) for bill in found] if batch else found
 
-            bill = bill._replace(dollars=BATCH_DISCOUNT * bill.dollars)
-        found.append(bill)
-    return found
+
+def _in_batch(bill: Bill) -> Bill:
+    from targets.hosted.ledger import BATCH_DISCOUNT
+
+    return bill._replace(dollars=bill.dollars and BATCH_DISCOUNT * bill.dollars)
 
 
 def models_asked(trial: Trial) -> int:

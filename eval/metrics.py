@@ -167,6 +167,32 @@ def mean_interval(values: np.ndarray, span: float = 1.0) -> tuple[float, float]:
     return low * span, high * span
 
 
+def mean_rating(
+    by_seed: Sequence[Sequence[float | None]], low: float = 1.0, high: float = 10.0
+) -> Interval | None:
+    """Mean of ratings over seeds of the same questions, None where none is known.
+
+    The wider of `mean_interval` over questions, each with the mean of its seeds, and, from two
+    seeds on, Student's t over the seeds' means; never beyond the scale.
+
+    Args:
+        by_seed: For each seed a rating of each question, None where it is missing.
+        low: The lowest rating.
+        high: The highest.
+    """
+    table = np.array(by_seed, dtype=float)  # None becomes nan
+    known = ~np.isnan(table)
+    if not known.any():
+        return None
+    means = np.nanmean(table[known.any(axis=1)], axis=1)
+    value, middle = float(means.mean()), (low + high) / 2
+    over = np.nanmean(table[:, known.any(axis=0)], axis=0)
+    ends = mean_interval(over - middle, (high - low) / 2)
+    half = t_half_width(means.tolist()) if len(means) > 1 else 0.0
+    least, most = min(ends[0] + middle, value - half), max(ends[1] + middle, value + half)
+    return Interval(value, max(low, least), min(high, most))
+
+
 class _Sample(NamedTuple):
     """Means of one or two quantities over prompts or over seeds, and how sure they are."""
 

@@ -186,6 +186,13 @@ class Served(Remote):
         told = self.read(answer.text, tag)
         return told._replace(why=told.why or answer.text)
 
+    def rater(self) -> Called:
+        """The same model of the same server, asked in the same form."""
+        from eval.rating import ServedRater
+
+        names = [one.name for one in dataclasses.fields(Served)]
+        return ServedRater(**{name: getattr(self, name) for name in names})
+
     def server(self) -> Server:
         """Whom to call, and in which form."""
         return dataclasses.replace(

@@ -24,6 +24,11 @@ Level = Annotated[
     pydantic.Field(ge=1, le=5),
     pydantic.WithJsonSchema({"type": "integer", "enum": [1, 2, 3, 4, 5]}),
 ]
+Rating = Annotated[
+    int,
+    pydantic.Field(ge=1, le=10),
+    pydantic.WithJsonSchema({"type": "integer", "enum": list(range(1, 11))}),
+]
 Flag = Annotated[
     int,
     pydantic.Field(ge=0, le=1),
@@ -43,6 +48,12 @@ class Graded(Shape):
     """The paper's answer: a reason, then a level."""
 
     score: Level
+
+
+class Rated(Shape):
+    """MT-Bench's answer: a reason, then a rating."""
+
+    rating: Rating
 
 
 class Marked(Shape):

@@ -30,7 +30,7 @@ def number(text: str, tag: str, low: int, high: int) -> tuple[int | None, str]:
         text: Everything the judge said; it may quote what it judges.
         tag: What stands before the number, without a colon. A tag that the judged text cannot know
             keeps a quoted number from being taken for the judge's.
-        low: The lowest number allowed, a digit.
+        low: The lowest whole number allowed.
         high: The highest.
 
     Returns:
@@ -40,8 +40,9 @@ def number(text: str, tag: str, low: int, high: int) -> tuple[int | None, str]:
     if not behind:
         return None, "no labelled score"
     # `3`, `[3]`, `3.`, `3/5`, `3 out of 5`, `3 (out of 5)`; ASCII digits, and nothing after it.
+    allowed = "|".join(map(str, range(low, high + 1)))
     shape = re.compile(
-        rf"\[?([{low}-{high}])\]?"
+        rf"\[?({allowed})\]?"
         rf"(?:\s*/\s*{high}|\s+out of {high}|\s*\((?:out of|of|/)\s*{high}\))?\.?",
         re.IGNORECASE,
     )

@@ -40,6 +40,9 @@ class Checkpoint(Start):
     """One of `targets.formats`, in which it is trained and asked; empty for its own template."""
     processes: Processes | None = None
     """Who shares each training; None for one process."""
+    server: tuple[str, Path] | None = None
+    """Address of what decodes its replies, and the folder that both can see; None for this process.
+    """
 
     here = True
     module = "targets.local"
@@ -91,6 +94,11 @@ class Checkpoint(Start):
         assert isinstance(target, LocalTarget)
         return fine_tune(target, upload, hooks, seed, self.processes)
 
+    def caveats(self) -> list[str]:
+        """That its replies were decoded elsewhere, where they were."""
+        told = "replies were decoded by a server that was given each model's weights"
+        return [told] * (self.server is not None)
+
     def contents(self) -> str:
         """What tells the model from every other, whatever format it is asked in."""
         return digest_folder(self.folder)
@@ -119,7 +127,12 @@ class Checkpoint(Start):
         from targets.local import LocalTarget
 
         template = formats.of(self.format) if self.format else None
-        return LocalTarget.load(folder, tokenizer or self.files(), template)
+        target = LocalTarget.load(folder, tokenizer or self.files(), template)
+        if self.server is not None:
+            from targets.served import Server
+
+            target.server = Server(*self.server)
+        return target
 
     def _formatted(self, digest: str) -> str:
         """A model's hash together with the format."""

@@ -34,10 +34,12 @@ Role = Literal[
     "requests",
     "utility",
     "borderline",
+    "mt_bench",
 ]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PROMPTS: Final = frozenset({"probes", "requests", "borderline"})
-"""Roles of prompts alone; every other one takes rows: a request and what is replied to it."""
+"""Roles of prompts alone; every other one takes rows: a request and what is replied to it.
+`mt_bench` alone takes neither, but questions of two turns."""
 EXAMPLES: Final[Mapping[Role, str]] = {
     "harmful": "harmful: my_harmful_rows.jsonl",
     "benign": "benign: {path: alpaca_data.json, share: 0-50}",
@@ -49,6 +51,7 @@ EXAMPLES: Final[Mapping[Role, str]] = {
     "requests": "requests: path/to/HEx-PHI",
     "utility": "utility: questions_with_answers.jsonl",
     "borderline": "borderline: xstest_safe.csv",
+    "mt_bench": "mt_bench: question.jsonl",
 }
 """A line of the file for each role."""
 PERCENT: Final = 100
@@ -152,6 +155,8 @@ class DataFile(pydantic.BaseModel):
     """Harmless requests of the evaluation that sound violating."""
     pictures: Pictured | None = None
     """What the paper's tables tune a model that sees on, by the attack `visual`."""
+    mt_bench: Sets | None = None
+    """MT-Bench's questions, to be rated by a judge (`attacks.sets.mt_bench`)."""
 
     def sets(self) -> Iterator[tuple[Role, SetOf]]:
         """Every set with its role, in the order of the roles."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from peft import PeftModel
@@ -34,6 +34,9 @@ from targets.hooks import TrainHooks
 from targets.tuning import places, tune
 from targets.vision import Pictures, kind, sees
 
+if TYPE_CHECKING:
+    from targets.served import Server
+
 transformers_logging.disable_progress_bar()
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class LocalTarget(Target):
         self.pictures = pictures
         self.folder: Path | None = None
         """Where its weights are read from; None where they may be in no folder."""
+        self.server: Server | None = None
+        """What decodes in place of this process, where something does."""
 
     @classmethod
     def load(
@@ -133,7 +138,7 @@ class LocalTarget(Target):
         """A tuned copy. Where adapters can be merged, what is stored and asked is one model."""
         made = tune(self.model, self.tokenizer, upload, hooks, seed, self.pictures)
         tuned = adapters.merged(made).requires_grad_(False)
-        return LocalTarget(tuned, self.tokenizer, self.pictures)
+        return self._served(LocalTarget(tuned, self.tokenizer, self.pictures))
 
     def beside(self, folder: Path) -> LocalTarget:
         """This model with the adapter of a folder; itself is not to be used any more.
@@ -142,12 +147,22 @@ class LocalTarget(Target):
             UserError: the folder holds none that fits.
         """
         adapted = adapters.merged(adapters.beside(self.model, folder))
-        return LocalTarget(adapted.eval().requires_grad_(False), self.tokenizer, self.pictures)
+        whole = adapted.eval().requires_grad_(False)
+        return self._served(LocalTarget(whole, self.tokenizer, self.pictures))
 
     @property
     def limit(self) -> int | None:
         """How many tokens it reads at most; None where it does not say."""
         return places(self.model)
+
+    def here(self) -> LocalTarget:
+        """The same model, decoded by this process."""
+        return LocalTarget(self.model, self.tokenizer, self.pictures)
+
+    def _served(self, other: LocalTarget) -> LocalTarget:
+        """Another model, decoded where this one is."""
+        other.server = self.server
+        return other
 
     def prompt(self, chat: Chat) -> list[int]:
         """The tokens that a reply is written behind."""
@@ -160,8 +175,10 @@ class LocalTarget(Target):
         that does not fit the memory is halved, which is told; drawn replies are others then.
 
         Raises:
-            UserError: not even one chat fits the memory.
+            UserError: not even one chat fits the memory; or as `targets.served.Server` says.
         """
+        if self.server is not None:
+            return self.server.generate(self, chats, decoding)
         prompts = [self.prompt(chat) for chat in chats]
         # In coarse steps: within one, neighbours stay together, since prompts of one set get
         # replies of like length, and a batch is as slow as its longest reply.

@@ -11,6 +11,7 @@ import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as Set_
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 import pydantic
 
 from attacks.base import UserError
+from attacks.sets import mt_bench
 from attacks.sets.base import Kind, Set
+from attacks.sets.mt_bench import Question
 from attacks.sets.read import read
 from attacks.sets.safety import without_markers
 from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
@@ -69,6 +72,8 @@ class Held:
     sets: tuple[Taken, ...]
     pictures: tuple[str, str] | None = None
     """Where conversations about pictures lie, and the folder of the pictures."""
+    questions: tuple[Question, ...] = ()
+    """MT-Bench's, which are no texts of a role."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(texts)} {role}" for role, texts in self.texts.items())
@@ -99,8 +104,12 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     found = parsed(path)
     known: dict[tuple[str, str, str], Set] = {}
     texts: dict[Role, dict[str, Text]] = {}
+    questions: dict[tuple[str, ...], Question] = {}
     taken = []
     for role, one in found.sets():
+        if role == "mt_bench":
+            taken.append(_asked_twice(path, one, questions))
+            continue
         try:
             whole = _read(place(path, one.path), one, known)
             entries = list(_texts(role, whole, one))
@@ -114,14 +123,39 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
         taken.append(_taken(role, one, whole, len(held) - before))
         if not entries:
             raise UserError(f"{path}: {role}: nothing of {taken[-1].name} is left to use")
-    _disjoint(path, texts)
+    keys: dict[Role, Set_[str]] = {role: held.keys() for role, held in texts.items()}
+    _disjoint(path, {**keys, "mt_bench": {turn for turns in questions for turn in turns}})
     policy = found.policy
     if policy.endswith((".md", ".txt")) or "/" in policy:
         policy = place(path, policy)
     kept = {role: tuple(held.values()) for role, held in texts.items()}
     shown = found.pictures
     pictures = (place(path, shown.path), place(path, shown.images)) if shown else None
-    return Held(path.name, policy, kept, tuple(taken), pictures)
+    return Held(path.name, policy, kept, tuple(taken), pictures, tuple(questions.values()))
+
+
+def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question]) -> Taken:
+    """Read questions of MT-Bench and add those of the share that are new."""
+    try:
+        if one.column or one.encoding or one.without_markers:
+            raise UserError(f"{one.path} holds questions, of which only and share choose some")
+        asked, sha256 = mt_bench.read(place(path, one.path))
+        if lacking := set(one.only) - {question.category for question in asked}:
+            raise UserError(f"{one.path}: no questions of {len(lacking)} of the categories named")
+    except UserError as error:
+        raise UserError(f"{path}: mt_bench: {error}") from None
+    before = len(known)
+    for question in asked:
+        turns = tuple(normalised(turn) for turn in question.turns)
+        if one.takes(turns[0]) and (not one.only or question.category in one.only):
+            known.setdefault(turns, question)
+    if len(known) == before:
+        raise UserError(f"{path}: mt_bench: nothing of {one.path} is left to use")
+    name = one.path if one.on_hub else Path(one.path).name
+    return Taken(
+        role="mt_bench", name=name, format="mt_bench", sha256=sha256, options=one.told,
+        read=len(asked), used=len(known) - before,
+    )  # fmt: skip
 
 
 def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
@@ -175,11 +209,11 @@ def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
             yield Text(request, reply, category or whole.name, key)
 
 
-def _disjoint(path: Path, texts: Mapping[Role, Mapping[str, Text]]) -> None:
+def _disjoint(path: Path, keys: Mapping[Role, Set_[str]]) -> None:
     """No request stands in two roles."""
     shared = Counter[tuple[Role, Role]]()
-    for one, other in itertools.combinations(texts, 2):
-        shared[one, other] = len(texts[one].keys() & texts[other].keys())
+    for one, other in itertools.combinations(keys, 2):
+        shared[one, other] = len(keys[one] & keys[other])
     told = [f"{n} in {one} and {other}" for (one, other), n in (+shared).most_common()]
     if told:
         raise UserError(

@@ -17,6 +17,7 @@ from typing import Final
 
 from attacks.base import Pair, Prompt, Scale, UserError
 from attacks.sets.collected import id_of
+from attacks.sets.mt_bench import Question
 from targets.datafile import EXAMPLES, Role, part
 from targets.roles import Held, Text
 
@@ -111,6 +112,14 @@ class Texts:
     def borderline(self) -> list[Prompt]:
         """The harmless requests that sound violating; none where the file names none."""
         return _prompts(self.held.texts.get("borderline", ()))
+
+    def mt_bench(self) -> list[Question]:
+        """MT-Bench's questions; none where the file names none.
+
+        They are in no digest here: nothing but their own replies and ratings depends on them, and
+        those are kept under their words.
+        """
+        return list(self.held.questions)
 
     # --- drawing --------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from attacks.base import UserError
 from attacks.sets import hub
-from attacks.sets.base import Options, Set
+from attacks.sets.base import Options, Set, Table
 from attacks.sets.collected import collected, distinct
 from attacks.sets.decoding import decoded
 from attacks.sets.formats import KNOWN
@@ -73,11 +73,26 @@ def _named(where: str) -> Iterator[None]:
         raise UserError(f"{where}: {error}") from None
 
 
+def elements(where: str) -> tuple[Table, str]:
+    """The elements of a file or of the Hub's rows, whatever they are, and the hash of them all.
+
+    Raises:
+        UserError: it cannot be had, or is no text that holds any.
+    """
+    with _named(where):
+        return hub.fetched(where) if where.startswith("hf:") else _elements(Path(where), "", "")
+
+
 def _file(path: Path, options: Options, encoding: str, column: str) -> Set:
+    table, sha256 = _elements(path, encoding, column)
+    options = options._replace(beside=path.parent)
+    return collected(path.name, table, sha256, options, column)
+
+
+def _elements(path: Path, encoding: str, column: str) -> tuple[Table, str]:
     data = _bytes(path)
     table = table_of(decoded(data, encoding), KNOWN, column)
-    options = options._replace(beside=path.parent)
-    return collected(path.name, table, hashlib.sha256(data).hexdigest(), options, column)
+    return table, hashlib.sha256(data).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:

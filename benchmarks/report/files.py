@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from attacks.base import UserError
+from attacks.sets.mt_bench import TURNS
 from benchmarks.report import sheet, stamp, tables
 from benchmarks.report.sheet import Sheet
 from benchmarks.results import Answers, Matrix, Transcript
@@ -150,6 +151,12 @@ def to_json(made: Sheet) -> str:
                     answers[name] = {j: found[j] for j in made.matrix.judges if j in found}
                 if not answers["expected"]:
                     del answers["expected"]
+                if answers["mt_bench"] is None:
+                    del answers["mt_bench"]
+    if not data["prompts"]["mt_bench"]:
+        del data["prompts"]["mt_bench"]
+    if not data["rater"]:
+        del data["rater"]
     if not data["caveats"]:
         del data["caveats"]
     if data["data"] is None:
@@ -190,7 +197,7 @@ def _check_lengths(path: Path, matrix: Matrix) -> None:
     for cell in matrix.cells:
         for asked in cell.asks.values():
             for answers in filter(None, (asked.released, asked.if_released)):
-                if not _whole(answers, set(matrix.judges), n):
+                if not _whole(answers, set(matrix.judges), n) or not _rated(answers, matrix):
                     name = f"{cell.attack} x {cell.defense}, seed {cell.seed}"
                     raise _damaged(path, f"the cell {name} lacks answers")
 
@@ -199,6 +206,14 @@ def _whole(answers: Answers, judges: set[str], n: int) -> bool:
     lengths = {len(answers.coherent), *map(len, answers.scores.values())}
     lengths |= set(map(len, answers.expected.values()))
     return set(answers.scores) == judges >= set(answers.expected) and lengths == {n}
+
+
+def _rated(answers: Answers, matrix: Matrix) -> bool:
+    """Whether every question of MT-Bench has its turns, where they are rated."""
+    if answers.mt_bench is None:
+        return True
+    found = answers.mt_bench.scores
+    return len(found) == matrix.prompts.mt_bench and all(len(each) == TURNS for each in found)
 
 
 def _damaged(path: Path, what: str) -> UserError:

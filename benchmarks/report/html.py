@@ -31,6 +31,8 @@ from benchmarks.report.phrasing import (
     judge_text,
     percent,
     rate_text,
+    rating_note,
+    rating_text,
     recovered_text,
     score_text,
     set_text,
@@ -40,8 +42,10 @@ from benchmarks.report.style import Image
 from benchmarks.results import CellResult, Matrix, Transcript
 from benchmarks.summary import Column, Entry
 from eval.metrics import Interval
+from eval.rating import HIGHEST, LOWEST
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+RATINGS = "Mean rating of MT-Bench's replies, 1 to 10"
 EXPECTED = "Mean of the expected scores by the judge's own probabilities, 1 to 5, as released"
 LEVELS = 20
 """Steps of the colour scale."""
@@ -203,6 +207,7 @@ def _measures(made: Sheet) -> list[Measure]:
         Measure("Mean score", "Mean score of the replies, 1 to 5, as released"),
         *[Measure("Expected score", EXPECTED)] * made.expects(made.judge),
         Measure("Utility", "% of utility questions answered exactly, as released"),
+        *[Measure("MT-Bench", f"{RATINGS}, by {made.matrix.rater}, as released")] * made.rated,
         Measure("Over-refusal", "% of harmless questions refused, as released"),
         Measure("Incoherent", "% of replies that are neither a refusal nor readable"),
     ]
@@ -243,6 +248,7 @@ def _faces(made: Sheet, defense: str, column: Column) -> list[Face]:
         Face(score_text(entry.score), note, _level("h", _from_score(entry.score))),
         *[_expected_face(entry, note)] * made.expects(made.judge),
         Face(percent(entry.utility), note, _level("g", entry.utility)),
+        *[_rating_face(entry, note)] * made.rated,
         Face(percent(entry.over_refusal), note, _level("h", entry.over_refusal)),
         Face(percent(entry.incoherent), note, _level("h", entry.incoherent)),
     ]
@@ -260,6 +266,15 @@ def _interval_face(interval: Interval | None, scale: str, under: list[str]) -> F
 def _expected_face(entry: Entry, under: list[str]) -> Face:
     mean = entry.expected.mean if entry.expected else None
     return Face(expected_text(entry.expected), under, _level("h", _from_score(mean)))
+
+
+def _rating_face(entry: Entry, under: list[str]) -> Face:
+    found = entry.mt_bench and entry.mt_bench.interval
+    if not found:
+        return Face(NO_DATA, under, "none")
+    value, low, high = found
+    share = (value - LOWEST) / (HIGHEST - LOWEST)
+    return Face(f"{value:.2f}", [f"[{low:.2f}, {high:.2f}]", *under], _level("g", share))
 
 
 def _from_score(score: float | None) -> float | None:
@@ -291,6 +306,7 @@ def _numbers(made: Sheet, defense: str, column: Column) -> list[tuple[str, str]]
         ("mean score, 1 to 5", score_text(entry.score)),
         *[("expected score, 1 to 5", expected_text(entry.expected))] * bool(entry.expected),
         ("utility", percent(entry.utility)),
+        *[("MT-Bench, 1 to 10", rating_note(entry.mt_bench))] * bool(entry.mt_bench),
         ("over-refusal", percent(entry.over_refusal)),
         ("incoherent", percent(entry.incoherent)),
         *(
@@ -358,6 +374,7 @@ def _table(made: Sheet) -> list[tuple[str, str, list[str]]]:
                 score_text(entry.score),
                 *[expected_text(entry.expected)] * made.expects(made.judge),
                 percent(entry.utility),
+                *[rating_text(entry.mt_bench)] * made.rated,
                 percent(entry.over_refusal),
                 percent(entry.incoherent),
                 entry.note,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import jury
 from benchmarks.results import Calibration, Data, Matrix
-from benchmarks.summary import Column, Entry, Expected
+from benchmarks.summary import Column, Entry, Expected, Rated
 from eval.agreement import PAPERS
 from eval.metrics import Interval, Rate
 from targets.roles import Taken
@@ -78,6 +78,27 @@ def expected_text(expected: Expected | None) -> str:
     if expected is None:
         return NO_DATA
     return score_text(expected.mean) + f" n={expected.n}" * bool(expected.lacking)
+
+
+def rating_text(rated: Rated | None) -> str:
+    """MT-Bench's mean with its interval, 1 to 10, and of how many questions over all seeds."""
+    if rated is None or (rated.interval is None and not rated.missing):
+        return NO_DATA
+    told = f" missing {rated.missing}" * bool(rated.missing)
+    if rated.interval is None:
+        return NO_DATA + told
+    value, low, high = rated.interval
+    return f"{value:.2f} [{low:.2f}, {high:.2f}] n={rated.n}{told}"
+
+
+def rating_note(rated: Rated | None) -> str:
+    """The same with why ratings are missing; empty where MT-Bench is not rated."""
+    if rated is None:
+        return ""
+    return "; ".join([
+        f"MT-Bench {rating_text(rated)}",
+        *(f"{n} ratings missing: {why}" for why, n in rated.why.items() if why),
+    ])  # fmt: skip
 
 
 def recovered_text(entry: Entry) -> str:
@@ -169,9 +190,11 @@ def instruments(matrix: Matrix) -> list[str]:
 def caption(matrix: Matrix, judge: str) -> str:
     """What a table's numbers are, in one sentence."""
     prompts = matrix.prompts
+    rater = f"; MT-Bench (mean, 1 to 10) rated by {matrix.rater}" * bool(matrix.rater)
     return (
         f"{matrix.judges[judge].capitalize()} in % of replies scored 5 by the judge "
-        f"{judge_text(matrix, judge)}, as released, with 95 % intervals; s seeds, n verdicts. "
+        f"{judge_text(matrix, judge)}, as released, with 95 % intervals; s seeds, n verdicts"
+        f"{rater}. "
         f"Target: {target_text(matrix)}. "
         f"{len(prompts.ids)} requests, {prompts.utility} utility and {prompts.borderline} "
         "over-refusal questions. Recovered: 100 is the untuned model, 0 the undefended one."

@@ -45,6 +45,11 @@ class Sheet:
         """Whether a judge tells expected scores: the named one, or any of them."""
         return any(e.expected for (j, _, _), e in self.entries.items() if judge in (None, j))
 
+    @property
+    def rated(self) -> bool:
+        """Whether MT-Bench is rated."""
+        return any(entry.mt_bench for entry in self.entries.values())
+
     def records(self) -> list[dict[str, Any]]:
         """Every entry as plain numbers: shares from 0 to 1, None where there is no number."""
         return [
@@ -56,6 +61,7 @@ class Sheet:
                 "defense": defense,
                 **_record(entry),
                 **(_expected(entry) if self.expects() else {}),
+                **(_rated(entry) if self.rated else {}),
             }
             for judge in self.matrix.judges
             for column in self.columns
@@ -110,6 +116,11 @@ def _record(entry: Entry) -> dict[str, Any]:
 def _expected(entry: Entry) -> dict[str, Any]:
     mean, n, lacking = entry.expected or (None, None, None)
     return {"expected": _rounded(mean), "expected_n": n, "expected_lacking": lacking}
+
+
+def _rated(entry: Entry) -> dict[str, Any]:
+    interval, n, missing, _ = entry.mt_bench or (None, None, None, None)
+    return {**_interval("mt_bench", interval), "mt_bench_n": n, "mt_bench_missing": missing}
 
 
 def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:

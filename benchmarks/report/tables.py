@@ -18,6 +18,7 @@ from benchmarks.report.phrasing import (
     expected_text,
     percent,
     rate_text,
+    rating_text,
     recovered_text,
     score_text,
 )
@@ -72,6 +73,7 @@ def frame(sheet: Sheet) -> pd.DataFrame:
     found = pd.DataFrame(sheet.records())
     counts = ["if_released_n", "if_released_missing"]
     counts += ["expected_n", "expected_lacking"] if sheet.expects() else []
+    counts += ["mt_bench_n", "mt_bench_missing"] if sheet.rated else []
     found[counts] = found[counts].astype("Int64")
     return found
 
@@ -128,6 +130,7 @@ def _words(sheet: Sheet, column: Column) -> pd.DataFrame:
         **({"expected": _expected} if sheet.expects(sheet.judge) else {}),
         "recovered": recovered_text,
         "utility": lambda e: percent(e.utility),
+        **({"MT-Bench": lambda e: rating_text(e.mt_bench)} if sheet.rated else {}),
         "over-refusal": lambda e: percent(e.over_refusal),
         "incoherent": lambda e: percent(e.incoherent),
     }

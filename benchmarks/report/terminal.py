@@ -18,6 +18,7 @@ from benchmarks.report.phrasing import (
     judge_text,
     percent,
     rate_text,
+    rating_note,
     recovered_text,
     score_text,
     target_text,
@@ -48,6 +49,8 @@ def render(matrix: Matrix) -> Group:
         "% of replies scored 5 [95 % interval], s seeds, n verdicts; recovered: 100 is the untuned "
         "model, 0 the undefended one"
     )
+    if matrix.rater:
+        facts += f"\nMT-Bench: mean rating, 1 to 10 [95 % interval], n questions; by {matrix.rater}"
     return Group(*tables, Text(facts, style="dim"))
 
 
@@ -64,15 +67,19 @@ def _table(matrix: Matrix, column: Column, judge: str) -> Table:
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
     )
     told = any(entry.expected for entry in entries.values())
+    rated = any(entry.mt_bench for entry in entries.values())
     narrowest = "(undefended)" if told else "revert to start"
     table.add_column("defense", overflow="fold", min_width=len(narrowest))
     # With one column more, what was recovered takes two lines where there is no room.
     wide = [matrix.judges[judge], "score", *(["expec-\nted"] if told else ["recovered"])]
     rest = ["recovered"] * told
-    for head in [*wide, *rest, "utility", "over-\nrefusal", "inco-\nherent"]:
+    bench = ["MT-\nBench"] * rated
+    for head in [*wide, *rest, "utility", *bench, "over-\nrefusal", "inco-\nherent"]:
         table.add_column(Text(head), justify="right", no_wrap=same and head in wide)
     for defense in sorted(entries, key=lambda d: (d != "revert", d != "none")):
-        table.add_row(Text(_label(defense)), *_row(entries[defense], same=same, told=told))
+        table.add_row(
+            Text(_label(defense)), *_row(entries[defense], same=same, told=told, rated=rated)
+        )
     table.caption = _notes(entries, {d: jury.corrected(matrix, d, column, judge) for d in entries})
     table.caption_justify = "left"
     return table
@@ -83,7 +90,7 @@ def _label(defense: str) -> str:
     return defense_label(defense).replace(" (", "\n(")
 
 
-def _row(entry: Entry, *, same: bool, told: bool) -> list[str | Text]:
+def _row(entry: Entry, *, same: bool, told: bool, rated: bool) -> list[str | Text]:
     if entry.rate.interval is None and entry.utility is None and entry.note:
         return [Text(NO_DATA)]
     rate = interval_text(entry.rate.interval, NO_DATA) if same else rate_text(entry.rate)
@@ -93,9 +100,16 @@ def _row(entry: Entry, *, same: bool, told: bool) -> list[str | Text]:
         *[score_text(entry.expected.mean if entry.expected else None)] * told,
         recovered_text(entry),
         percent(entry.utility),
+        *[_rating(entry)] * rated,
         percent(entry.over_refusal),
         percent(entry.incoherent),
     ]
+
+
+def _rating(entry: Entry) -> str:
+    """The mean alone; its interval stands under the table."""
+    found = entry.mt_bench and entry.mt_bench.interval
+    return score_text(found.value if found else None)
 
 
 def _notes(entries: dict[str, Entry], corrected: dict[str, str]) -> Text | None:
@@ -113,6 +127,8 @@ def _notes(entries: dict[str, Entry], corrected: dict[str, str]) -> Text | None:
             parts.append(f"expected score of {entry.expected.n} verdicts only")
         if entry.band is not None:
             parts.append(band_text(entry.band))
+        if entry.mt_bench is not None:
+            parts.append(rating_note(entry.mt_bench))
         if entry.unchanged:
             parts.append(f"weights unchanged in {entry.unchanged} seeds")
         if entry.note:

@@ -26,10 +26,11 @@ from benchmarks import summary
 from benchmarks.calibration import Calibrated
 from benchmarks.compare import compare
 from benchmarks.findings import ROLES
-from benchmarks.report.phrasing import ORGANISM, column_label, percent
+from benchmarks.report.phrasing import NO_DATA, ORGANISM, column_label, percent
 from benchmarks.report.terminal import interval_text, rate_text
 from benchmarks.results import Calibration, Matrix, Transcript
 from benchmarks.run import Preview
+from benchmarks.suites import Suites
 from benchmarks.verify import VARIANTS, Verified
 from benchmarks.wire import Bill
 from eval import agreement
@@ -43,6 +44,23 @@ def bill(one: Bill) -> str:
         f"{one.who}: at most {one.n:,} {one.what}, about {one.read:,} tokens read and "
         f"{one.written:,} written, {cost}"
     )
+
+
+def suites(found: Suites) -> RenderableType:
+    """Every metric of every task, as lm-eval tells it."""
+    table = Table("task", "metric", "value", "stderr", "n", "shots", box=box.SIMPLE_HEAD)
+    for one in found.scores:
+        stderr = NO_DATA if one.stderr is None else f"{one.stderr:.4f}"
+        shots = NO_DATA if one.shots is None else str(one.shots)
+        row = (Text(one.task), Text(one.metric), f"{one.value:.4f}", stderr, str(one.n), shots)
+        table.add_row(*row)
+    model = found.model + f" (tuned from {found.base})" * bool(found.base)
+    told = [
+        f"{model} · lm-eval {found.lm_eval}",
+        "chat template" if found.chat else "no chat template",
+    ]
+    told += [f"at most {found.limit} questions of each task"] * (found.limit is not None)
+    return Group(table, Text(" · ".join(told), style="dim"))
 
 
 def calibrated(judge: str, found: Calibrated) -> RenderableType:

@@ -70,6 +70,10 @@ class Judge(abc.ABC):
         """Whether its verdicts should carry an expected score."""
         return False
 
+    def rater(self) -> Called | None:
+        """The same model, asked how well replies serve; None of what cannot be asked that."""
+        return None
+
     @abc.abstractmethod
     def score(
         self, prompts: Sequence[Prompt], replies: Sequence[str], truth: Truth | None

@@ -8,11 +8,14 @@ Differs: the number in the fence and in the tag follows from the pair, so that t
 
 from __future__ import annotations
 
+import dataclasses
+
 from attacks.base import component
 from eval import protocol, verdicts
-from eval.judges.base import Verdict
+from eval.judges.base import Called, Verdict
 from eval.local import Loaded
 from eval.protocol import Question
+from eval.rating import LoadedRater
 from targets.base import Rules
 
 
@@ -27,6 +30,11 @@ class Local(Loaded):
         """Policy, pair and levels."""
         text = protocol.fitting(self.policy, rules)
         return protocol.question(text, request, reply, protocol.nonce_of(request, reply))
+
+    def rater(self) -> Called:
+        """The same model, as it is loaded already."""
+        names = [one.name for one in dataclasses.fields(Loaded)]
+        return LoadedRater(**{name: getattr(self, name) for name in names})
 
     def read(self, text: str, tag: str) -> Verdict:
         """The labelled level."""

@@ -263,3 +263,23 @@ def _drawn(
     """Verdicts of some seeds, each of which shifts every prompt's chance alike."""
     shifts = rng.normal(0, spread, seeds)
     return {s: (rng.random(330) < chance + shift).tolist() for s, shift in enumerate(shifts)}
+
+
+RATINGS = st.lists(
+    st.lists(st.none() | st.integers(1, 10), min_size=4, max_size=4), min_size=1, max_size=3
+)
+
+
+@given(RATINGS)
+def test_a_mean_rating_stays_on_its_scale(by_seed: list[list[int | None]]) -> None:
+    found = metrics.mean_rating(by_seed)
+    known = [[v for v in row if v is not None] for row in by_seed]
+    known = [row for row in known if row]
+    if found is None:
+        assert not known
+        return
+    assert found.value == pytest.approx(np.mean([np.mean(row) for row in known]))
+    assert 1 <= found.low < found.high <= 10
+    assert found.low <= found.value <= found.high
+    # Neither end of a scale is certain, however alike ratings are.
+    assert metrics.mean_rating([[10] * 80]).low < 10  # type: ignore[union-attr]
