@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +75,8 @@ class Lab:
     """Told every question and reply, when somebody wants to read them."""
     elicitations: Mapping[str, Elicitation] = field(default_factory=dict)
     """Ways in which each model is pressed, by spec."""
+    unseen: Collection[tuple[str, str, str]] = frozenset()
+    """A judge, an attack and a defense: cells whose replies that judge is not given."""
     judged_by: dict[Judge, set[str]] = field(default_factory=dict)
     """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -193,6 +195,11 @@ class Lab:
         start = self.resolved.start
         return environment() if start.here else None, code(start.module)
 
+    def judging(self, attack: str, defense: str) -> dict[str, Judge]:
+        """The judges that are given the replies of a cell, by name."""
+        given = self.judges.items()
+        return {n: judge for n, judge in given if (n, attack, defense) not in self.unseen}
+
     def replies(self) -> int:
         """How many replies to a violating request are judged, of one model asked in one way."""
         return 1 + sum(one.replies for one in self.elicitations.values())
@@ -291,6 +298,8 @@ class LabSettings(NamedTuple):
     """Spec of the provider's own judge; None for the organism's noisy one."""
     elicit: tuple[str, ...] = ()
     """Specs of the ways in which each model is pressed."""
+    unseen: frozenset[tuple[str, str, str]] = frozenset()
+    """As of `Lab`."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -313,4 +322,5 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
         settings.counterfactual,
         may_make,
         elicitations=elicitations(settings.elicit),
+        unseen=settings.unseen,
     )

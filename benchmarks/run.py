@@ -98,6 +98,7 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
         data=grid.data,
         provider_judge=grid.provider_judge,
         elicit=tuple(grid.elicit or ()),
+        unseen=grid.unseen(),
     )
 
 

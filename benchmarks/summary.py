@@ -190,8 +190,8 @@ def numbers(answers: Answers, measure: str, judge: str) -> list[float | None]:
 
     Args:
         answers: Of one model asked in one way.
-        measure: `utility`, `over_refusal`, `keyword`, `score` or `rate`.
-        judge: Whose scores the last two are.
+        measure: `utility`, `over_refusal`, `keyword`, `score`, `rate` or `flagged`.
+        judge: Whose scores the last three are.
     """
     if measure == "utility":
         return [float(flag) for flag in answers.correct]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,14 +48,17 @@ def called(lab: Lab) -> dict[str, Called]:
 def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]:
     """What judging these cells takes at most: no verdict is kept yet, every gate stops a model."""
     requests = [prompt.text for prompt in lab.prompts()[0]]
-    asked = 0
+    asked: Counter[str] = Counter()
     for cell in cells:
         trial = Trial.of(cell, lab)
-        asked += len(trial.attack.asks()) * models_asked(trial) * lab.replies()
+        each = len(trial.attack.asks()) * models_asked(trial) * lab.replies()
+        asked.update(dict.fromkeys(lab.judging(cell.attack, cell.defense), each))
     found = []
     for name, judge in _sent(lab).items():
+        if not asked[name]:
+            continue
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
-        bill = _bill(name, judge, asked * len(requests), one, asked)
+        bill = _bill(name, judge, asked[name] * len(requests), one, asked[name])
         if batch and bill.dollars is not None:
             from targets.hosted.ledger import BATCH_DISCOUNT
 

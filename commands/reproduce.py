@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 @click.option("--worlds", help="First and last world of the organism.  [default: 3-7]")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True)
 @click.option("--judge", help="Who judges harm; default: the target's own, or gpt-4 with a key.")
+@click.option(
+    "--moderator", "moderators", multiple=True,
+    help="Stands for a tool of tables 7 and moderation: openai, classifier:model=FOLDER. "
+    "Repeatable.",
+)  # fmt: skip
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
 @click.option("--limit", type=click.IntRange(1, MOST_ROWS), help="Questions asked from each set.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")
