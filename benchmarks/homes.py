@@ -65,9 +65,7 @@ def given(moderators: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
         (found[name],) = judges([str(Part(FLAGGING, {"by": text}))])
     asked = {number.real.tool for table in tables for number in table.numbers()}
     if found and not asked & set(found):
-        raise UserError(
-            "--moderator is of the tables 7 and moderation: leave it out, or ask for one"
-        )
+        raise UserError("--moderator is of tables 7 and moderation: leave it out, or ask for one")
     return found
 
 
