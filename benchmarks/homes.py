@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attacks.base import UserError
-from attacks.registry import single
-from attacks.spec import Part, parse
+from attacks.registry import parameters, single
+from attacks.spec import POSITIONAL, Part, parse
 from benchmarks.grid import PAPERS, Grid, check_judges, default_judges
 from benchmarks.lab import judges
 from benchmarks.ours import ORGANISM, Home
@@ -53,16 +53,21 @@ def given(moderators: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
     found: dict[str, str] = {}
     known = paper().tools
     for text in moderators:
-        single("eval.moderators", Moderator, text)
-        name = parse(text)[0][0].name
-        if name not in known:
+        tool, ((part,),) = single("eval.moderators", Moderator, text), parse(text)
+        if part.name not in known:
             raise UserError(
                 f"--moderator {text!r} is no tool of the paper's; give {' or '.join(known)}, and "
                 f"others to `mooring bench --judge {FLAGGING}`"
             )
-        if name in found:
-            raise UserError(f"--moderator {text!r}: the paper has one such tool; give one {name}")
-        (found[name],) = judges([str(Part(FLAGGING, {"by": text}))])
+        if part.name in found:
+            raise UserError(
+                f"--moderator {text!r}: the paper has one such tool; give one {part.name}"
+            )
+        tool.resolved()  # one whose model is not there is told now
+        # The model by its name, so that results tell it.
+        told = {key: value for key, value in part.params.items() if key != POSITIONAL}
+        spec = Part(part.name, {**told, "model": parameters(tool)["model"]})
+        (found[part.name],) = judges([str(Part(FLAGGING, {"by": str(spec)}))])
     asked = {number.real.tool for table in tables for number in table.numbers()}
     if found and not asked & set(found):
         raise UserError("--moderator is of tables 7 and moderation: leave it out, or ask for one")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "  mooring reproduce --dry-run\n"
     "  mooring reproduce 1 2 --out paper\n"
     "  mooring reproduce 4 --worlds 3 --seeds 2\n"
+    "  mooring reproduce 7 --moderator openai --dry-run\n"
     "  mooring reproduce 1 11 --target path/to/model --data data.yaml --judge gpt-4"
 )
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
