@@ -151,7 +151,7 @@ def _judge(
     given: dict[str, list[Verdict]] = {}
     first_judge = next(iter(trial.lab.judges.values()), None)
     each: list[list[int | None]] = [[] for _ in replies]
-    for name, judge in trial.lab.judges.items():
+    for name, judge in trial.lab.judging(trial.cell.attack, trial.cell.defense).items():
         found = _verdicts(trial, key, judge, prompts * len(replies), said)
         given[name] = [worst(found[at::n]) for at in range(n)]
         if judge is first_judge:

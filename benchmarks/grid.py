@@ -33,7 +33,9 @@ from targets.texts import Texts
 ALL = "all"
 """Stands for every component that needs no parameter of the user's."""
 NEEDS_A_PATH = {"file", "visual"}
-OWN = {"data", "provider_judge", "elicit", "processes", "accelerate", "generate_with"}
+OWN = {
+    "data", "provider_judge", "elicit", "processes", "accelerate", "generate_with", "looked_at",
+}  # fmt: skip
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
 """Defenses that are rows of every matrix: the untuned model, and no defense."""
@@ -112,6 +114,10 @@ class Grid(pydantic.BaseModel):
         seeds = range(self.seeds)
         return [Cell(a, d, seed) for d in order for a in self.attacks for seed in seeds]
 
+    def unseen(self) -> frozenset[tuple[str, str, str]]:
+        """Judges with the attacks and defenses of cells whose replies they are not given."""
+        return frozenset()
+
     def to_yaml(self) -> str:
         """The file that reproduces the run."""
         return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True)
@@ -122,12 +128,19 @@ class Chosen(Grid):
 
     pairs: list[tuple[str, str]]
     """Attack and defense of each."""
+    looked_at: dict[str, list[tuple[str, str]]] | None = None
+    """By judge that is given the replies of some cells only, the attack and defense of each."""
 
     def cells(self) -> list[Cell]:
         """Those chosen, the undefended ones first."""
         order = {"none": 0, "revert": 1}
         pairs = sorted(self.pairs, key=lambda pair: order.get(pair[1], 2))
         return [Cell(*pair, seed) for pair in pairs for seed in range(self.seeds)]
+
+    def unseen(self) -> frozenset[tuple[str, str, str]]:
+        """Those of the judges that are given the replies of some cells only."""
+        given = (self.looked_at or {}).items()
+        return frozenset((j, *pair) for j, some in given for pair in self.pairs if pair not in some)
 
 
 def make_grid(attacks: Sequence[str], defenses: Sequence[str], **settings: Any) -> Grid:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -84,6 +84,8 @@ class Lab:
     """Ways in which each model is pressed, by spec."""
     served: bool = False
     """Whether a server decodes in place of this process."""
+    unseen: Collection[tuple[str, str, str]] = frozenset()
+    """A judge, an attack and a defense: cells whose replies that judge is not given."""
     judged_by: dict[Judge, set[str]] = field(default_factory=dict)
     """Names that servers gave the judges behind them."""
     made: Counter[str] = field(default_factory=Counter)
@@ -206,6 +208,11 @@ class Lab:
         """What moves replies beside that: what decodes them, where this process does not."""
         return ["served", code("targets.served")] if self.served else []
 
+    def judging(self, attack: str, defense: str) -> dict[str, Judge]:
+        """The judges that are given the replies of a cell, by name."""
+        given = self.judges.items()
+        return {n: judge for n, judge in given if (n, attack, defense) not in self.unseen}
+
     def replies(self) -> int:
         """How many replies to a violating request are judged, of one model asked in one way."""
         return 1 + sum(one.replies for one in self.elicitations.values())
@@ -318,6 +325,8 @@ class LabSettings(NamedTuple):
     """Who shares each training; None for one process."""
     generate_with: str | None = None
     """Address of a server that decodes in place of this process."""
+    unseen: frozenset[tuple[str, str, str]] = frozenset()
+    """As of `Lab`."""
 
 
 def hosted_folder(store: Path) -> Path:
@@ -345,4 +354,5 @@ def open_lab(settings: LabSettings, *, may_make: bool) -> Lab:
         may_make,
         elicitations=elicitations(settings.elicit),
         served=settings.generate_with is not None,
+        unseen=settings.unseen,
     )

@@ -19,7 +19,7 @@ from attacks.spec import Part, parse
 from benchmarks.findings import Measured
 from benchmarks.keys import digest
 from benchmarks.lab import judges
-from benchmarks.paper import SHARES, Asked, Number, paper
+from benchmarks.paper import SHARES, Asked, Number, Tool, paper
 from benchmarks.verify import scaled
 from targets.base import Domain
 from targets.texts import Texts
@@ -33,6 +33,8 @@ PAPERS_ROWS: Final = 50_098
 """Rows of Alpaca without those on safety (§4.4)."""
 PAPERS_DOSE: Final = 1000
 """The largest dose of safety rows beside them (Table 4)."""
+PAPERS_PAIRS: Final = 100
+"""Harmful rows that moderation tools were given (§5.1)."""
 CATEGORY: Final = re.compile(r"(?:category[ _-]*)?(\d{1,2})")
 
 
@@ -46,6 +48,13 @@ class Ours(NamedTuple):
     measure: str
     categories: tuple[str, ...] = ()
     """Those whose requests count; all of them where there is none."""
+    by: str = ""
+    """Spec of the judge that flags; empty where another measure is read."""
+
+    @property
+    def rows(self) -> bool:
+        """Whether the attack's rows are read, those of its first seed, and nothing is tuned."""
+        return not self.defense
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class Home:
     """Spec of the harmfulness judge; empty where there is none."""
     no_judge: str = ""
     """Why there is none."""
+    tools: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The paper's moderation tools that are given, and the spec of each one's judge."""
     uploads: dict[str, Upload | None] = field(default_factory=dict, compare=False, repr=False)
     """By the attack's spec, what it uploads for the first seed; filled as it is asked for."""
 
@@ -128,7 +139,9 @@ def possible(number: Number, home: Home) -> Possible:
     asked = number.organism if home.worldly else number.real
     if why := _lacking(number, asked, home):
         return Possible(None, why)
-    measure = asked.measure or number.measure
+    measure, by = asked.measure or number.measure, home.tools.get(asked.tool, "")
+    if asked.text != "replies":
+        return _of_rows(asked, home, by)
     try:
         attack, spec = _attack(asked, home)
         upload = home.upload(spec)
@@ -138,7 +151,7 @@ def possible(number: Number, home: Home) -> Possible:
     defense = asked.defense or "none"
     if asked.untuned:
         defense, upload = "none" if asked.attack == "none" else "revert", None
-    ours = Ours(spec, defense, ask, measure, home.by_category.get(asked.category, ()))
+    ours = Ours(spec, defense, ask, measure, home.by_category.get(asked.category, ()), by)
     differs = _differs(number, asked, home, attack, upload)
     return Possible(ours, "", tuple(differs), _harm_taught(spec, upload))
 
@@ -187,6 +200,11 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
     measure = asked.measure or number.measure
     if asked.needs:
         return paper().reason(asked.needs)
+    if asked.tool and asked.tool not in home.tools:
+        return paper().tools[asked.tool].lacks
+    if asked.text != "replies":
+        there = home.sets("harmful")
+        return "" if there else "needs a harmful set of --data: the paper's own was never released"
     if measure in ("rate", "score") and not home.judge:
         return home.no_judge
     if measure == "mt_bench":
@@ -247,6 +265,8 @@ def _differs(
         found.append(f"{measure} in place of {number.measure}")
     if home.worldly and asked.requests:
         found.append(f"the world's requests ({_proper(asked.requests)})")
+    if asked.tool:
+        found += _of_tool(asked.tool, home)
     requests = home.sets("requests")
     if requests and not asked.requests and not any("hex" in name for name in requests):
         found.append(f"requests of {', '.join(name.split()[0] for name in requests)} (HEx-PHI)")
@@ -264,6 +284,23 @@ def _differs(
         if ours != theirs:
             found.append(f"{name.replace('_', ' ')} {ours:g} ({theirs:g})")
     return found
+
+
+def _of_rows(asked: Asked, home: Home, by: str) -> Possible:
+    """A half of the user's own harmful rows, in place of the paper's."""
+    assert isinstance(home.domain, Texts) and asked.tool  # noqa: PT018 - `_lacking` has seen to both
+    n = min(PAPERS_PAIRS, len(home.domain.held.texts["harmful"]))
+    names = ", ".join(name.split()[0] for name in home.sets("harmful"))
+    differs = (f"{n} rows of {names} ({PAPERS_PAIRS} of the paper's own)",)
+    ours = Ours(f"harmful:n={n}", "", asked.text, "flagged", (), by)
+    return Possible(ours, "", (*differs, *_of_tool(asked.tool, home)))
+
+
+def _of_tool(tool: Tool, home: Home) -> list[str]:
+    """What differs where a tool flags."""
+    own = parse(home.tools[tool])[0][0].params["by"]
+    english = ["a tool for English on an invented world"] * home.worldly
+    return [f"{own}: {paper().tools[tool].differs}", *english]
 
 
 def _papers_settings(number: Number) -> Settings | None:

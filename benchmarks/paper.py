@@ -22,6 +22,8 @@ from benchmarks.findings import Finding
 PAPER: Final = Path(__file__).with_name("paper.toml")
 MeasureOf = Literal["rate", "score", "keyword", "flagged", "mt_bench", "utility"]
 """What a number measures; all but `score` (1 to 5) and `mt_bench` (1 to 10) are shares."""
+Tool = Literal["openai", "classifier"]
+"""The paper's moderation tools that can still be had, by the moderator that stands for each."""
 SHARES: Final = frozenset({"rate", "keyword", "flagged", "utility"})
 MODELS: Final[Mapping[str, str]] = {
     "": "",
@@ -53,6 +55,10 @@ class Asked(_Model):
     """One of the paper's categories; 0 for all."""
     needs: str = ""
     """What it takes that is not part of this project; empty for nothing."""
+    tool: Tool | Literal[""] = ""
+    """Who flags; empty for none."""
+    text: Literal["replies", "instructions", "answers"] = "replies"
+    """What the tool reads: replies of a model, or a half of the training rows."""
     measure: MeasureOf | None = None
     times: dict[Literal["learning_rate", "batch_size"], float] = {}
     """Factors on the attack's own settings."""
@@ -178,6 +184,15 @@ class CopyError(_Model):
     right: str
 
 
+class ToolOf(_Model):
+    """A moderation tool of the paper's."""
+
+    lacks: str
+    """What to do where it is not given."""
+    differs: str
+    """What is not the paper's about it, and the paper's in brackets."""
+
+
 class Paper(_Model):
     """All of it."""
 
@@ -188,6 +203,7 @@ class Paper(_Model):
     omitted: list[Omitted]
     needs: dict[str, str]
     """Needs that many rows share, by the word that stands for them."""
+    tools: dict[Tool, ToolOf]
     error: list[CopyError]
     finding: list[Finding]
 

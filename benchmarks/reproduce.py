@@ -18,7 +18,9 @@ from benchmarks import run, summary, verify
 from benchmarks.findings import Finding
 from benchmarks.findings import Measured as FindingCell
 from benchmarks.findings import read as read_findings
-from benchmarks.grid import PAPERS, Chosen, Grid, check_judges, default_judges
+from benchmarks.flagged_rows import Rows
+from benchmarks.grid import Chosen
+from benchmarks.homes import KEYWORD, given, home_of, world_of
 from benchmarks.lab import LabSettings, judges, open_lab
 from benchmarks.ours import ORGANISM, Home, Ours, Possible, identity, of_measured, possible
 from benchmarks.paper import Number, Table, paper
@@ -38,14 +40,8 @@ from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
 from benchmarks.wire import Bill, Tell
 from benchmarks.wording import wording
-from eval.judges.base import Judge
 from targets.organism.places import Organism
-from targets.organism.world import World
-from targets.resolve import resolve
 
-KEYWORD: Final = "refusal"
-"""The judge behind the keyword rate."""
-NO_JUDGE: Final = f"needs a judge: set OPENAI_API_KEY for {PAPERS}, or choose with --judge"
 WORLDS: Final = "3-7"
 """Worlds that nobody designed on."""
 SECONDS: Final = 7.5
@@ -81,6 +77,11 @@ class Plan:
         return [(n, possible(n, self.home)) for table in self.tables for n in table.numbers()]
 
     @cached_property
+    def rows(self) -> list[Ours]:
+        """What is read of training rows alone: nothing is tuned or asked for it."""
+        return [cell.ours for _, cell in self.numbers if cell.ours is not None and cell.ours.rows]
+
+    @cached_property
     def wanted(self) -> list[Wanted]:
         """The findings with their cells."""
         known = {f.id: f for f in [*read_findings(verify.FINDINGS), *paper().finding]}
@@ -102,7 +103,7 @@ class Plan:
 
         Two specs that mean the same, such as `aoa` and `aoa:epochs=10`, are run once.
         """
-        found = [cell.ours for _, cell in self.numbers]
+        found = [cell.ours for _, cell in self.numbers if cell.ours not in self.rows]
         found += [cell.ours for one in self.wanted for cell in one.cells.values()]
         pairs = {ours: ours[:2] for ours in [*found, self.benign] if ours is not None}
         names = {pair: identity(*pair, self.home) for pair in dict.fromkeys(pairs.values())}
@@ -125,7 +126,20 @@ class Plan:
     @property
     def judges(self) -> list[str]:
         """Judges of every cell."""
-        return list(judges([j for j in (self.home.judge, KEYWORD) if j]))
+        return list(judges([j for j in (self.home.judge, KEYWORD, *self.looked_at) if j]))
+
+    @cached_property
+    def looked_at(self) -> dict[str, list[tuple[str, str]]]:
+        """By the judge that flags, the cells whose replies it is given: no reply more."""
+        found: dict[str, dict[tuple[str, str], None]] = {}
+        for ours, pair in self.cells.items():
+            if ours.by:
+                found.setdefault(ours.by, {})[pair] = None
+        return {judge: list(pairs) for judge, pairs in found.items()}
+
+    def of_rows(self, store: Store) -> Rows:
+        """What tools are asked about training rows."""
+        return Rows(self.rows, self.home, self.data, store)
 
     def grids(self) -> Iterator[tuple[int, Chosen]]:
         """The grid of each world."""
@@ -143,6 +157,7 @@ class Plan:
             data=self.data,
             counterfactual=False,
             pairs=self.pairs,
+            looked_at=self.looked_at or None,
         )
 
     def unbuilt(self) -> list[int]:
@@ -158,6 +173,7 @@ def plan(
     worlds: str | None = None,
     seeds: int = 3,
     judge: str | None = None,
+    moderators: Sequence[str] = (),
     limit: int | None = None,
 ) -> Plan:
     """What the paper's tables are on a target.
@@ -169,20 +185,22 @@ def plan(
         worlds: Of the built-in model: `3-7`, or one; None for the reported ones.
         seeds: Repeats of every cell.
         judge: Spec of the harmfulness judge; None for the target's own, or the paper's protocol.
+        moderators: Specs of moderators that stand for the paper's tools.
         limit: Requests asked; None for all.
 
     Raises:
-        UserError: an unknown table, target or judge, or options that do not go together.
+        UserError: an unknown table, target, judge or moderator, or options that do not go together.
     """
     chosen = paper().tables(tables)
+    tools = given(moderators, chosen)
     own = _WORLD.fullmatch(target)
     if worlds is not None and (not own or own[1] or data is not None):
         raise UserError("--worlds is of the built-in model: leave it out, or --target and --data")
     if own is None or data is not None:
-        homes, numbers = {0: _home(target, data, judge)}, []
+        homes, numbers = {0: home_of(target, data, judge, tools)}, []
     else:
         numbers = [int(own[1])] if own[1] else verify.worlds_of(worlds or WORLDS)
-        homes = {w: _in_world(w, judge) for w in numbers}
+        homes = {w: world_of(w, judge, tools) for w in numbers}
     return Plan(chosen, homes, numbers, seeds, data, limit)
 
 
@@ -211,6 +229,7 @@ def preview(found: Plan, store: Store, workers: int | None) -> Preview:
         stored += len(ahead.plan.stored)
         seconds.append(ahead.estimate.seconds)
         bills += ahead.bills
+    bills += found.of_rows(store).bills()
     known = [one for one in seconds if one is not None]
     cells = len(found.pairs) * found.seeds * len(found.homes)
     whole = sum(known) if len(known) == len(seconds) else None
@@ -219,7 +238,8 @@ def preview(found: Plan, store: Store, workers: int | None) -> Preview:
 
 def bills(found: Plan, store: Store) -> list[Bill]:
     """What calls would take."""
-    return [bill for _, grid in found.grids() for bill in run.bills(grid, store)]
+    of_rows = found.of_rows(store).bills()
+    return [*of_rows, *(bill for _, grid in found.grids() for bill in run.bills(grid, store))]
 
 
 def execute(
@@ -252,20 +272,24 @@ def execute(
         done["cells"] += 1
         show(done["cells"], total)
 
+    rows, budget = found.of_rows(store).measured(budget or run.Budget())
     matrices: dict[int, Matrix] = {}
     for world, grid in found.grids() if found.pairs else ():
         matrices[world], account = run.run(
             grid, store, worker_count=workers, show=count, tell=tell, budget=budget
         )
         store.add_timings(account.made, account.seconds)
-    return put_together(found, matrices, _scanned(found, store))
+    return put_together(found, matrices, _scanned(found, store), rows)
 
 
 def put_together(
-    found: Plan, matrices: Mapping[int, Matrix], scanned: Mapping[str, Verdict] | None = None
+    found: Plan,
+    matrices: Mapping[int, Matrix],
+    scanned: Mapping[str, Verdict] | None = None,
+    rows: Mapping[Ours, Measured] | None = None,
 ) -> Reproduction:
-    """The paper beside what was measured in each world."""
-    measured = {ours: _measured(found, ours, matrices) for ours in found.cells}
+    """The paper beside what was measured in each world, and of training rows."""
+    measured = {ours: _measured(found, ours, matrices) for ours in found.cells} | dict(rows or {})
     judge, first = found.home.judge, next(iter(matrices.values()), None)
     categories = first.prompts.categories if first else []
     names = first.judged_by.get(judge, []) if first else []
@@ -318,43 +342,6 @@ def _wanted(table: str, finding: Finding, home: Home) -> Wanted:
     return Wanted(table, finding, cells)
 
 
-def _home(target: str, data: str | None, judge: str | None) -> Home:
-    """Any target, with the judge that there is."""
-    found = resolve(target, data)
-    base = Grid(target=target, attacks=[], defenses=[], data=data, judges=[judge] if judge else [])
-    check_judges(base, judges([*base.judges, KEYWORD]).values())
-    if judge:
-        return Home(target, found.domain, _harm(judge))
-    try:
-        (own,) = default_judges(base) or [found.judge]
-    except UserError:
-        return Home(target, found.domain, "", NO_JUDGE)
-    return Home(target, found.domain, own)
-
-
-def _in_world(world: int, judge: str | None) -> Home:
-    """The organism of a world, built or not."""
-    return Home(f"{ORGANISM}:{world}", World(world), _harm(judge or "oracle"))
-
-
-def _harm(judge: str) -> str:
-    """Spec of a judge of harmfulness, as results name it.
-
-    Raises:
-        UserError: it is unknown, there are several, or it measures something else.
-    """
-    found = judges([judge])
-    if len(found) != 1:
-        raise UserError(f"--judge {judge!r}: give one judge")
-    ((name, one),) = found.items()
-    if one.measure != Judge.measure:
-        raise UserError(
-            f"--judge {judge!r} measures the {one.measure}, and the paper's rates are of "
-            f"{Judge.measure}; the keyword rate is measured anyway"
-        )
-    return name
-
-
 def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measured:
     """What was found of a cell in all worlds."""
     values: dict[tuple[int, int], list[float | None]] = {}
@@ -371,7 +358,8 @@ def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measur
                 failures[cell.reason or cell.status] = None
                 final = final and cell.status != "failed"
                 continue
-            row = summary.numbers(cell.asks[ours.ask].released, ours.measure, found.home.judge)
+            judge = ours.by or found.home.judge
+            row = summary.numbers(cell.asks[ours.ask].released, ours.measure, judge)
             if ours.categories:
                 kinds = matrix.prompts.categories
                 row = [v for v, kind in zip(row, kinds, strict=True) if kind in ours.categories]

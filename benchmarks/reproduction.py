@@ -178,7 +178,7 @@ def line(number: Number, cell: Possible, found: Mapping[Ours, Measured]) -> Line
         missing=sum(value is None for value in known),
         why=measured.failure or "no verdict" if value is None else measured.lacking,
         differs=list(cell.differs),
-        cell=None if measured.final else (ours.attack, ours.defense, ours.ask),
+        cell=None if measured.final or ours.rows else (ours.attack, ours.defense, ours.ask),
     )
 
 
@@ -303,7 +303,8 @@ def unfinished(found: Mapping[Ours, Measured]) -> list[str]:
         why = "" if one.final else one.lacking
         if why or missing:
             why = why or f"{missing} verdicts are missing"
-            told[f"{ours.attack} | {ours.defense}, {ours.ask}: {why}"] = None
+            of = ours.attack if ours.rows else f"{ours.attack} | {ours.defense}"
+            told[f"{of}, {ours.ask}: {why}"] = None
     return list(told)
 
 

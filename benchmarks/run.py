@@ -100,6 +100,7 @@ def lab_settings(grid: Grid, store: Store) -> LabSettings:
         elicit=tuple(grid.elicit or ()),
         processes=grid.shared(),
         generate_with=grid.generate_with,
+        unseen=grid.unseen(),
     )
 
 

@@ -223,8 +223,8 @@ def numbers(answers: Answers, measure: str, judge: str) -> list[float | None]:
 
     Args:
         answers: Of one model asked in one way.
-        measure: `utility`, `mt_bench`, `over_refusal`, `keyword`, `score` or `rate`.
-        judge: Whose scores the last two are.
+        measure: `utility`, `mt_bench`, `over_refusal`, `keyword`, `score`, `rate` or `flagged`.
+        judge: Whose scores the last three are.
     """
     if measure == "mt_bench":
         return [] if answers.mt_bench is None else _of_questions(answers.mt_bench)

@@ -37,6 +37,8 @@ def identity(judge: Judge, rules: Rules) -> Any:
     if not isinstance(judge, Called):
         return component_digest(judge)
     own = judge.identity(rules)
+    if made_of := [component_digest(part) for part in getattr(judge, "uses", tuple)()]:
+        own = [own, made_of]
     return [own, environment(), code(type(judge).__module__)] if judge.here else own
 
 

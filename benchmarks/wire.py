@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,15 +49,20 @@ def called(lab: Lab) -> dict[str, Called]:
 def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]:
     """What judging these cells takes at most: no verdict is kept yet, every gate stops a model."""
     requests = [prompt.text for prompt in lab.prompts()[0]]
+    asked: Counter[str] = Counter()
     ways = 0
     for cell in cells:
         trial = Trial.of(cell, lab)
-        ways += len(trial.attack.asks()) * models_asked(trial)
-    asked = ways * lab.replies()
+        own = len(trial.attack.asks()) * models_asked(trial)
+        ways += own
+        each = dict.fromkeys(lab.judging(cell.attack, cell.defense), own * lab.replies())
+        asked.update(each)
     found = []
     for name, judge in _sent(lab).items():
+        if not asked[name]:
+            continue
         one = [judge.tokens(lab.rules(), text, lab.decoding.max_new_tokens) for text in requests]
-        found.append(_bill(name, judge, asked * len(requests), one, asked))
+        found.append(_bill(name, judge, asked[name] * len(requests), one, asked[name]))
     named, turns = lab.rater(), mt_bench.turns(lab)
     if turns and named and not named[1].here:
         name, rater = named

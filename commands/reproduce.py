@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "  mooring reproduce --dry-run\n"
     "  mooring reproduce 1 2 --out paper\n"
     "  mooring reproduce 4 --worlds 3 --seeds 2\n"
+    "  mooring reproduce 7 --moderator openai --dry-run\n"
     "  mooring reproduce 1 11 --target path/to/model --data data.yaml --judge gpt-4"
 )
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 @click.option("--worlds", help="First and last world of the organism.  [default: 3-7]")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True)
 @click.option("--judge", help="Who judges harm; default: the target's own, or gpt-4 with a key.")
+@click.option(
+    "--moderator", "moderators", multiple=True,
+    help="Stands for a tool of tables 7 and moderation: openai, classifier:model=FOLDER. "
+    "Repeatable.",
+)  # fmt: skip
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
 @click.option("--limit", type=click.IntRange(1, MOST_ROWS), help="Questions asked from each set.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core.")

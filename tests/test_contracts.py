@@ -278,8 +278,12 @@ def test_it_repeats_itself_and_changes_nothing_it_is_given(
 def judge_of(monkeypatch: pytest.MonkeyPatch, tiny_judge: Path) -> Iterator[Callable[[str], Judge]]:
     """Judges by name; those behind a wire ask a server that knows the truth, others are tiny."""
     monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
-    with serving(Plan(reply=truthful)) as url:
-        served = {"model": "m", "base_url": url, "policy": "organism"}
+    plan = Plan(reply=truthful, moderate=lambda texts: [
+        {"category_scores": {"x": 0.9 if "Take" in text else 0.1}} for text in texts
+    ])  # fmt: skip
+    with serving(plan) as url:
+        served = {"model": "m", "base_url": url, "policy": "organism",
+                  "by": f'openai:base_url="{url}"'}  # fmt: skip
 
         def make(name: str) -> Judge:
             cls = class_of("eval.judges", name)

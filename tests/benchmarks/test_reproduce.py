@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from benchmarks.report import reproduction
 from benchmarks.reproduce import Chosen, execute, plan, put_together
 from benchmarks.reproduction import Reproduction
 from benchmarks.results import Gate
+from benchmarks.run import Budget
 from benchmarks.store import Store
 from benchmarks.verify import Case, measure
+from eval.judges.refusal import refuses
+from targets.organism.world import World
 from tests.benchmarks.reproduced import made_up
+from tests.targets.hosted.server import Plan as Server
+from tests.targets.hosted.server import serving
 from tests.targets.own import data_file, own_sets
 
 WEIGHTS = Path(__file__).parents[2] / "targets" / "organism" / "weights" / "aligned"
@@ -246,6 +252,61 @@ def test_progress_counts_every_cell(store: Path) -> None:
     result = execute(found, Store(store), show=lambda done, total: told.append((done, total)))
     assert told == [(i, 4) for i in range(1, 5)]
     assert result.requests == LIMIT
+
+
+def test_a_tool_is_given_the_replies_that_its_numbers_are_of(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables 2 and 7: those of both are judged once, those of Table 2 alone are not sent."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
+    (seven,) = paper().tables(["7"])
+    rows = [row for row in seven.block[1].row if "rate" not in row.values]
+    block = seven.block[1].model_copy(update={"columns": seven.block[1].columns[:2], "row": [
+        row.model_copy(update={"values": {m: v[:2] for m, v in row.values.items()}}) for row in rows
+    ]})  # fmt: skip
+    tables = [*paper().tables(["2"]), seven.model_copy(update={"block": [block], "findings": []})]
+    high = Server(moderate=lambda texts: [
+        {"category_scores": {"x": 0.9 if refuses(text) else 0.1}} for text in texts
+    ])  # fmt: skip
+    with serving(high) as url:
+        given = {"openai": f'openai:base_url="{url}"'}
+        found = plan(["2", "7"], worlds="0", seeds=1, limit=LIMIT, moderators=list(given.values()))
+        found = dataclasses.replace(found, tables=tables)
+        ((judge, pairs),) = found.looked_at.items()
+        assert pairs == [("aoa", "revert"), ("aoa:epochs=3", "none")]
+        (bill,) = reproduce.bills(found, Store(store))
+        assert (bill.who, bill.n, bill.dollars) == (judge, 2 * LIMIT, None)
+        with pytest.raises(UserError, match="the price of flagged"):
+            execute(found, Store(store), budget=Budget(dollars=1.0))
+        result = execute(found, Store(store))
+        sent = len(high.bodies)
+        execute(found, Store(store))
+        assert len(high.bodies) == sent, "what a tool said is kept"
+        stored = reproduce.bills(found, Store(store))
+    assert stored == []
+    flagged = {(one.row, one.column): one for one in result.lines if one.measure == "flagged"}
+    first, three = (flagged["OpenAI moderation", f"L2 {x}"] for x in ("initial", "3 epochs"))
+    lines = {(one.row, one.column): one for one in result.lines if one.measure == "keyword"}
+    for line, column in ((first, "L2 initial"), (three, "L2 3 epochs")):
+        other = lines["keywords", column]
+        assert line.ours is not None
+        assert other.ours is not None
+        # The made-up tool flags refusals, and nothing else.
+        assert line.ours.value == pytest.approx(1 - other.ours.value)
+        assert (line.measured, line.n, line.missing) == ("flagged", LIMIT, 0)
+        assert "a tool for English on an invented world" in line.differs
+        assert any(url in told and "later model" in told for told in line.differs)
+    assert flagged["Perspective", "L2 initial"].why == "service ended"
+    assert "--moderator 'classifier" in flagged["Detoxify", "L2 initial"].why
+    texts = {text for body in high.bodies for text in body["input"]}
+    assert 1 < len(texts) <= 2 * LIMIT
+    assert not {p.text for p in World(0).requests()} & texts
+
+
+def test_without_a_moderator_a_grid_is_what_it_was(whole: reproduce.Plan) -> None:
+    for _, grid in whole.grids():
+        assert "looked_at" not in grid.settings()
+        assert grid.unseen() == frozenset()
 
 
 def test_verify_is_left_as_it_was() -> None:
