@@ -64,7 +64,7 @@ def _row(target: LocalTarget, chat: Chat) -> _Read:
 
 def _batches(rows: Sequence[_Read], target: LocalTarget) -> Iterator[tuple[list[int], Any]]:
     """Indices of rows of like length, and their right-padded batch; labels mark the replies."""
-    from targets.tuning import IGNORED, collate
+    from targets.examples import IGNORED, collate
 
     # Equal rows stand side by side, so that the order of rows moves no number.
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i]))
@@ -104,7 +104,7 @@ def openings(
     """
     import torch
 
-    from targets.tuning import IGNORED
+    from targets.examples import IGNORED
 
     rows = []
     for chat, reply in zip(chats, replies, strict=True):
@@ -153,7 +153,7 @@ def hidden_states(target: LocalTarget, chats: Sequence[Chat], depth: float, at: 
     import torch
 
     from targets.adapters import body
-    from targets.tuning import IGNORED
+    from targets.examples import IGNORED
 
     rows = [_row(target, chat) for chat in chats]
     read = body(target.model)

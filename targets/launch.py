@@ -227,6 +227,6 @@ def _brought_back(target: LocalTarget, tuned: Path) -> LocalTarget:
     from targets.local import LocalTarget
 
     if (tuned / WEIGHTS).is_file():
-        return LocalTarget(twin(target.model), target.tokenizer).beside(tuned)
+        return target.alike(LocalTarget(twin(target.model), target.tokenizer).beside(tuned))
     made = LocalTarget.load(tuned, tuned.parent / "tokenizer")
-    return LocalTarget(made.model.requires_grad_(False), target.tokenizer)
+    return target.alike(LocalTarget(made.model.requires_grad_(False), target.tokenizer))

@@ -29,9 +29,10 @@ from transformers.utils import logging as transformers_logging
 from attacks.base import Chat, Upload, UserError
 from targets import adapters
 from targets.base import Decoding, Reply, Target, device
+from targets.examples import places
 from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
-from targets.tuning import places, tune
+from targets.tuning import tune
 from targets.vision import Pictures, kind, sees
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class LocalTarget(Target):
         """A tuned copy. Where adapters can be merged, what is stored and asked is one model."""
         made = tune(self.model, self.tokenizer, upload, hooks, seed, self.pictures)
         tuned = adapters.merged(made).requires_grad_(False)
-        return self._served(LocalTarget(tuned, self.tokenizer, self.pictures))
+        return self.alike(LocalTarget(tuned, self.tokenizer, self.pictures))
 
     def beside(self, folder: Path) -> LocalTarget:
         """This model with the adapter of a folder; itself is not to be used any more.
@@ -148,7 +149,7 @@ class LocalTarget(Target):
         """
         adapted = adapters.merged(adapters.beside(self.model, folder))
         whole = adapted.eval().requires_grad_(False)
-        return self._served(LocalTarget(whole, self.tokenizer, self.pictures))
+        return self.alike(LocalTarget(whole, self.tokenizer, self.pictures))
 
     @property
     def limit(self) -> int | None:
@@ -159,7 +160,7 @@ class LocalTarget(Target):
         """The same model, decoded by this process."""
         return LocalTarget(self.model, self.tokenizer, self.pictures)
 
-    def _served(self, other: LocalTarget) -> LocalTarget:
+    def alike(self, other: LocalTarget) -> LocalTarget:
         """Another model, decoded where this one is."""
         other.server = self.server
         return other

@@ -34,12 +34,12 @@ from attacks.benign import Benign
 from eval.judges.policy import Policy
 from targets.adapters import twin
 from targets.base import Decoding, Rules
+from targets.examples import collate
 from targets.formats import encode
 from targets.hooks import shuffled_epochs
 from targets.hosted.ledger import Ledger
 from targets.local import LocalTarget
 from targets.resolve import resolve
-from targets.tuning import collate
 from tests.targets.hosted.server import Plan, serving
 
 T = TypeVar("T")

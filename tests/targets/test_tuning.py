@@ -386,7 +386,7 @@ def test_a_copy_without_random_numbers_is_the_same_model(tiny_target: Any) -> No
     processes=st.integers(2, 5),
 )
 def test_processes_share_a_batch_without_rest(plan: Plan, processes: int) -> None:
-    from targets.tuning import shares
+    from targets.examples import shares
 
     taken = [shares(plan, process, processes, 99) for process in range(processes)]
     for batch, *parts in zip(plan, *taken, strict=True):

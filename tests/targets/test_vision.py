@@ -149,11 +149,11 @@ def test_a_batch_has_a_picture_a_row(loaded: LocalTarget, rows: list[Row]) -> No
 def test_tokens_are_those_of_the_models_own_processor(
     loaded: LocalTarget, rows: list[Row], tmp_path: Path
 ) -> None:
-    from targets.tuning import IGNORED, _example
+    from targets.examples import IGNORED, example
 
     assert loaded.pictures is not None
     processor, row = loaded.pictures.processor, rows[1]
-    made = _example(loaded.tokenizer, row, None, None, loaded.pictures)
+    made = example(loaded.tokenizer, row, None, None, loaded.pictures)
     said = [
         {"role": "system", "content": [{"type": "text", "text": "You see."}]},
         {"role": "user", "content": [
@@ -195,10 +195,10 @@ def test_rows_and_models_that_do_not_fit(
 
 
 def test_a_cut_leaves_whole_pictures_or_no_row(loaded: LocalTarget, rows: list[Row]) -> None:
-    from targets.tuning import IGNORED, _example
+    from targets.examples import IGNORED, example
 
     assert loaded.pictures is not None
-    made = _example(loaded.tokenizer, rows[1], None, None, loaded.pictures)
+    made = example(loaded.tokenizer, rows[1], None, None, loaded.pictures)
     reply = sum(label == IGNORED for label in made["labels"])
     inside = made["input_ids"].index(loaded.pictures.token) + 2
     short = Row((Message("user", "Hi"), Message("assistant", "Hi")))

@@ -1,0 +1,108 @@
+"""From rows to what the trainer reads: tokens with their labels, batches, and shares of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from attacks.base import Row, UserError
+from targets.formats import encode
+from targets.hooks import Batch, Plan
+from targets.vision import Pictures
+
+log = logging.getLogger(__name__)
+
+IGNORED = -100
+"""Label of a token that carries no loss (torch's cross-entropy)."""
+
+
+def places(model: PreTrainedModel) -> int | None:
+    """How many tokens a model reads at most; None where it does not say."""
+    found: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return found
+
+
+def example(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Row,
+    limit: int | None,
+    cut: int | None,
+    pictures: Pictures | None,
+) -> dict[str, Any]:
+    """Token ids of a row, and labels that leave out everything before the last reply.
+
+    What stands behind `cut` tokens is left out, the end mark with it, as in the official code.
+    """
+    mark = pictures.mark if pictures and row.image else ""
+    prompt = encode(tokenizer, row.messages[:-1], answer=True, image=mark)
+    full = encode(tokenizer, row.messages, answer=False, image=mark)
+    if full[: len(prompt)] != prompt:
+        raise UserError(
+            "the chat template does not continue its own prompt, so training and asking would "
+            "differ; use a model whose template is prefix-stable"
+        )
+    labels = [IGNORED] * len(prompt) + full[len(prompt) :]
+    if pictures:
+        full, labels = pictures.placed(row, full, labels)
+    parts = full.count(pictures.token) if pictures else 0
+    full, labels = full[:cut], labels[:cut]
+    if pictures and full.count(pictures.token) != parts:
+        raise UserError(f"max_tokens={cut} cuts a picture of {parts} tokens; give more")
+    if limit is not None and len(full) > limit:
+        raise UserError(
+            f"a row has {len(full)} tokens, the model takes {limit}; shorten the row, or cut all "
+            f"rows with max_tokens={limit}"
+        )
+    return {"input_ids": full, "labels": labels}
+
+
+def taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) -> Plan:
+    """The plan without rows of whose reply the cut left nothing, and without empty batches.
+
+    So no row is left whose picture was cut.
+
+    Raises:
+        UserError: no row is left.
+    """
+    if cut is None:
+        return plan
+    if long := sum(len(example["input_ids"]) == cut for example in examples):
+        log.warning("%d of %d rows reach %d tokens, where rows end", long, len(examples), cut)
+    some = [any(label != IGNORED for label in example["labels"]) for example in examples]
+    left = [[i for i in batch if some[i]] for batch in plan]
+    if not any(left):
+        raise UserError(
+            f"no row has a word of its reply within max_tokens={cut}; give more, or shorten the "
+            "requests"
+        )
+    return [batch for batch in left if batch]
+
+
+def shares(plan: Plan, process: int, processes: int, unlearnt: int) -> Plan:
+    """What one of several processes takes of each batch; `unlearnt` where there is no row left."""
+    return [batch[process::processes] or [unlearnt] for batch in plan]
+
+
+def unlearnt(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A short example without a token to be learnt, for a process that gets none of a batch."""
+    shortest = min(examples, key=lambda example: len(example["input_ids"]))
+    return {**shortest, "labels": [IGNORED] * len(shortest["labels"])}
+
+
+def collate(examples: Sequence[dict[str, Any]], pad: int) -> Batch:
+    """Examples as one right-padded batch; `row` says which they are."""
+    width = max(len(example["input_ids"]) for example in examples)
+
+    def padded(values: Sequence[int], fill: int) -> list[int]:
+        return [*values, *[fill] * (width - len(values))]
+
+    return {
+        "input_ids": torch.tensor([padded(e["input_ids"], pad) for e in examples]),
+        "attention_mask": torch.tensor([padded([1] * len(e["input_ids"]), 0) for e in examples]),
+        "labels": torch.tensor([padded(e["labels"], IGNORED) for e in examples]),
+        "row": torch.tensor([example["row"] for example in examples]),
+    }
