@@ -230,7 +230,8 @@ class Tuned(Attack):
     learning_rate: LearningRate | None = None
     """Peak learning rate; none: the sourced default of this attack."""
     max_tokens: Tokens | None = None
-    """Tokens behind which a row is cut; none: the sourced default of this attack."""
+    """Tokens behind which a row is cut; none: the sourced default of this attack, which cuts no row
+    of the built-in model's world."""
 
     def settings(self, source: Source) -> Settings:
         """The settings in force for rows from `source`.

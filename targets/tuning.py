@@ -216,8 +216,11 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         pad = tokenizer.pad_token_id
 
         def batch(examples: Sequence[dict[str, Any]]) -> Batch:
+            made = collate(examples, pad)
+            if pictures is None:
+                return made
             rows = [upload.rows[example["row"]] for example in examples]
-            return {**collate(examples, pad), **(pictures.pixels(rows) if pictures else {})}
+            return {**made, **pictures.pixels(rows)}
 
         super().__init__(
             model,

@@ -179,7 +179,7 @@ def test_an_upload_is_asked_as_it_was_trained(attack: Attack, world: World) -> N
         assert row.added_by == ""
 
 
-PLAIN = (str, int, float)
+PLAIN = (str, int, float, type(None))
 CARRIERS = (tuple, Row, Message, Settings, Upload)
 
 
