@@ -114,9 +114,8 @@ class Pilot(Detector):
         place = {row: i for i, row in enumerate(used)}
         # The learning rate is stepped down as often as it would be so early.
         epochs = max(1, round(settings.epochs * len(plan) / whole))
-        part = Upload(
-            tuple(rows[row] for row in used), dataclasses.replace(settings, epochs=epochs)
-        )
+        settings = dataclasses.replace(settings, epochs=epochs)
+        part = Upload(tuple(rows[row] for row in used), settings)
         return part, _First([[place[row] for row in batch] for batch in plan])
 
 
