@@ -143,7 +143,8 @@ def bench(
         budget: What calls to judges and to servers that tune may take; they are sent without a
             question, and without a limit unless one is given.
         **settings: `target`, `judges`, `seeds`, `limit`, `counterfactual`, `data`,
-            `provider_judge`, `elicit`, `processes`, `accelerate`, as in `run.yaml`.
+            `provider_judge`, `elicit`, `processes`, `accelerate`, `generate_with`, as in
+            `run.yaml`.
 
     Worker processes read the script that calls this anew, so in a script the call stands under
     `if __name__ == "__main__":`; in a notebook it may stand anywhere.
