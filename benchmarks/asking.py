@@ -38,7 +38,8 @@ def answers(trial: Trial, ask: Ask, model: Model, *, released: bool) -> Answers:
         key = digest("read", key, ask.code)  # judged is what the code says
     n, m = len(requests), len(requests) + len(utility)
     # Asked before anything is judged, since whoever judges may be another process.
-    talked = mt_bench.asked(lab, ask, partial(_replies, trial, model))
+    rates = lab.is_rated(trial.cell.attack, trial.cell.defense)
+    talked = mt_bench.asked(lab, ask, partial(_replies, trial, model)) if rates else None
     judged, each = _judge(trial, key, requests, [texts[:n]])
     truth = lab.resolved.truth
     stored = lab.stage(

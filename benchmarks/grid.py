@@ -16,7 +16,7 @@ from attacks.bounds import Rows
 from attacks.registry import allowed, build, names
 from attacks.spec import format_spec, parse
 from benchmarks.keys import digest
-from benchmarks.lab import elicitations, judges, providers_judge
+from benchmarks.lab import MT_BENCH, elicitations, judges, providers_judge
 from benchmarks.trial import Cell
 from defenses import compose
 from eval import protocol
@@ -35,6 +35,7 @@ ALL = "all"
 NEEDS_A_PATH = {"file", "visual"}
 OWN = {
     "data", "provider_judge", "elicit", "processes", "accelerate", "generate_with", "looked_at",
+    "rated",
 }  # fmt: skip
 """Settings that are not written where they are not given: an older grid keeps its name."""
 CONTROLS = ("revert", "none")
@@ -131,6 +132,9 @@ class Chosen(Grid):
     looked_at: dict[str, list[tuple[str, str]]] | None = None
     """By judge that is given the replies of some cells only, the attack and defense of each."""
 
+    rated: list[tuple[str, str]] | None = None
+    """Attack and defense of the cells that are asked MT-Bench's questions; None for all."""
+
     def cells(self) -> list[Cell]:
         """Those chosen, the undefended ones first."""
         order = {"none": 0, "revert": 1}
@@ -139,7 +143,8 @@ class Chosen(Grid):
 
     def unseen(self) -> frozenset[tuple[str, str, str]]:
         """Those of the judges that are given the replies of some cells only."""
-        given = (self.looked_at or {}).items()
+        looked_at = self.looked_at or {}
+        given = (looked_at if self.rated is None else {**looked_at, MT_BENCH: self.rated}).items()
         return frozenset((j, *pair) for j, some in given for pair in self.pairs if pair not in some)
 
 

@@ -32,6 +32,8 @@ from targets.launch import Processes
 from targets.resolve import Resolved, resolve
 from targets.texts import Texts
 
+MT_BENCH = "mt_bench"
+"""Stands for whoever rates MT-Bench's replies among the judges that are not given some cells."""
 PROVIDER_SALT = 1
 """Which errors the provider's judge makes: not those of a `noisy` that scores the matrix."""
 
@@ -212,6 +214,10 @@ class Lab:
         """The judges that are given the replies of a cell, by name."""
         given = self.judges.items()
         return {n: judge for n, judge in given if (n, attack, defense) not in self.unseen}
+
+    def is_rated(self, attack: str, defense: str) -> bool:
+        """Whether a cell is asked MT-Bench's questions, where there are any."""
+        return (MT_BENCH, attack, defense) not in self.unseen
 
     def replies(self) -> int:
         """How many replies to a violating request are judged, of one model asked in one way."""

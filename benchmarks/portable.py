@@ -76,7 +76,7 @@ def portable(matrix: Matrix, grid: Mapping[str, Any]) -> Portable:
         for key, names in known.items()
     }
     settings["target"] = target(str(grid.get("target", "")))
-    own = {"data": name, "provider_judge": spec}
+    own = {"data": name, "provider_judge": spec, "accelerate": name}
     settings |= {key: tell(grid[key]) for key, tell in own.items() if grid.get(key)}
     settings |= {"generate_with": WITHHELD} if grid.get("generate_with") else {}
     return Portable(matrix.model_copy(update=changed), {**grid, **settings})

@@ -137,6 +137,11 @@ class Plan:
                 found.setdefault(ours.by, {})[pair] = None
         return {judge: list(pairs) for judge, pairs in found.items()}
 
+    @property
+    def rated(self) -> list[tuple[str, str]]:
+        """Cells that are asked MT-Bench's questions: no other table reads the ratings."""
+        return [pair for ours, pair in self.cells.items() if ours.measure == "mt_bench"]
+
     def of_rows(self, store: Store) -> Rows:
         """What tools are asked about training rows."""
         return Rows(self.rows, self.home, self.data, store)
@@ -158,6 +163,7 @@ class Plan:
             counterfactual=False,
             pairs=self.pairs,
             looked_at=self.looked_at or None,
+            rated=self.rated if self.home.sets("mt_bench") else None,
         )
 
     def unbuilt(self) -> list[int]:

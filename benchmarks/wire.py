@@ -54,7 +54,7 @@ def bills(lab: Lab, cells: Sequence[Cell], *, batch: bool = False) -> list[Bill]
     for cell in cells:
         trial = Trial.of(cell, lab)
         own = len(trial.attack.asks()) * models_asked(trial)
-        ways += own
+        ways += own * lab.is_rated(cell.attack, cell.defense)
         each = dict.fromkeys(lab.judging(cell.attack, cell.defense), own * lab.replies())
         asked.update(each)
     found = []

@@ -67,7 +67,8 @@ class SafeLoRA(Defense):
             if (change := self.edit(delta, aligned)) is not None:
                 with torch.no_grad():
                     after[name].copy_(start[name].float() + change)
-        return LocalTarget(edited, tokenizer, _local(tuned).pictures)
+        local = _local(tuned)
+        return local.alike(LocalTarget(edited, tokenizer, local.pictures))
 
     def edit(self, delta: Tensor, aligned: Tensor) -> Tensor | None:
         """What becomes of an update; None where it stays.

@@ -112,7 +112,7 @@ class Loaded(Called):
                     keep(i, verdict)
 
     def _target(self) -> LocalTarget:
-        return _loaded(type(self), hub.fetch(self.model, self.revision))
+        return _loaded(type(self).load, hub.fetch(self.model, self.revision))
 
     def _verdicts(
         self, target: LocalTarget, pairs: Sequence[tuple[str, str]], rules: Rules
@@ -170,8 +170,9 @@ def _marks(target: LocalTarget) -> list[str]:
 
 
 @functools.cache
-def _loaded(kind: type[Loaded], folder: Path) -> LocalTarget:
-    return kind.load(folder)
+def _loaded(load: Callable[[Path], LocalTarget], folder: Path) -> LocalTarget:
+    """A model, once for all judges that load it alike."""
+    return load(folder)
 
 
 @contextmanager

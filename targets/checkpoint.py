@@ -96,8 +96,15 @@ class Checkpoint(Start):
 
     def caveats(self) -> list[str]:
         """That its replies were decoded elsewhere, where they were."""
-        told = "replies were decoded by a server that was given each model's weights"
-        return [told] * (self.server is not None)
+        told = []
+        if self.server is not None:
+            told.append("replies were decoded by a server that was given each model's weights")
+        if self.processes is not None:
+            told.append(
+                f"{self.processes.count} processes shared each training ({self.processes.name}); "
+                "in pieces (FSDP) weights are stepped in float32, one GPU's in bfloat16"
+            )
+        return told
 
     def contents(self) -> str:
         """What tells the model from every other, whatever format it is asked in."""

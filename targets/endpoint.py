@@ -93,11 +93,11 @@ class Endpoint(Start):
 
     def caveats(self) -> list[str]:
         """What the server leaves open."""
-        left = []
+        left = [f"{self.name}: the server decides where rows are cut, whatever max_tokens says"]
         if self.told and not self.told.rates:
             left.append(
-                f"{self.name}: the server chooses learning rate, decay, kind of tuning and where "
-                "rows are cut, whatever attacks and defenses ask for"
+                f"{self.name}: the server chooses learning rate, decay and kind of tuning, "
+                "whatever attacks and defenses ask for"
             )
         if self.told and not self.told.fingerprint:
             left.append(

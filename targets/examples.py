@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from attacks.base import Row, UserError
+from attacks.base import Row, Upload, UserError
 from targets.formats import encode
 from targets.hooks import Batch, Plan
 from targets.vision import Pictures
@@ -57,26 +58,25 @@ def example(
     return {"input_ids": full, "labels": labels}
 
 
-def taught(plan: Plan, examples: Sequence[Mapping[str, Any]], cut: int | None) -> Plan:
-    """The plan without rows of whose reply the cut left nothing, and without empty batches.
-
-    So no row is left whose picture was cut.
+def taught(upload: Upload, examples: list[dict[str, Any]]) -> tuple[Upload, list[dict[str, Any]]]:
+    """Both without the rows of whose reply the cut left nothing, nor of a picture all.
 
     Raises:
         UserError: no row is left.
     """
+    cut = upload.settings.max_tokens
     if cut is None:
-        return plan
+        return upload, examples
     if long := sum(len(example["input_ids"]) == cut for example in examples):
         log.warning("%d of %d rows reach %d tokens, where rows end", long, len(examples), cut)
     some = [any(label != IGNORED for label in example["labels"]) for example in examples]
-    left = [[i for i in batch if some[i]] for batch in plan]
-    if not any(left):
+    if not any(some):
         raise UserError(
             f"no row has a word of its reply within max_tokens={cut}; give more, or shorten the "
             "requests"
         )
-    return [batch for batch in left if batch]
+    rows = tuple(itertools.compress(upload.rows, some))
+    return upload.replace_rows(rows), list(itertools.compress(examples, some))
 
 
 def shares(plan: Plan, process: int, processes: int, unlearnt: int) -> Plan:

@@ -54,6 +54,11 @@ class Processes:
     """accelerate's YAML file."""
 
     @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.config.stem
+
+    @property
     def digest(self) -> str:
         """What of it moves a training's numbers."""
         return hashlib.sha256(f"{self.count}\0".encode() + self.config.read_bytes()).hexdigest()
@@ -85,6 +90,11 @@ def processes(count: int | None, config: str | None) -> Processes | None:
     kind = given.get("distributed_type") if isinstance(given, dict) else None
     if kind not in ("MULTI_GPU", "FSDP"):
         raise UserError(f"--accelerate {named!r}: distributed_type must be MULTI_GPU or FSDP")
+    if (given.get("fsdp_config") or {}).get("fsdp_activation_checkpointing"):
+        raise UserError(
+            f"--accelerate {named!r}: leave fsdp_activation_checkpointing false; it draws LoRA's "
+            "dropout anew, and the trainer does the same without that"
+        )
     if given.get("num_machines") not in (None, 1):
         raise UserError(f"--accelerate {named!r}: trainings are shared on one machine only")
     if kind == "FSDP" and device() == "cpu":
@@ -110,8 +120,8 @@ def fine_tune(
     if hooks is not None:
         raise UserError(inside(_owner(hooks)))
     whole(target.model)
-    if any(row.image for row in upload.rows):
-        raise UserError("rows with images are trained on by one process: give --processes 1")
+    if target.pictures is not None:
+        raise UserError("a model that sees is tuned by one process: give --processes 1")
     _enough_gpus(how.count)
     # Processes that are told to end take the folder away as well.
     with tempfile.TemporaryDirectory(prefix="mooring-", ignore_cleanup_errors=True) as scratch:

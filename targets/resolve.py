@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,11 +11,13 @@ from attacks.base import UserError
 from targets import hub
 from targets.base import Domain, Start, Truth
 from targets.checkpoint import Checkpoint
-from targets.endpoint import PREFIX, endpoint
+from targets.endpoint import PREFIX, Endpoint, endpoint
 
 if TYPE_CHECKING:
     from targets.launch import Processes
 
+PAPERS_REPLY = 512
+"""Tokens of the longest reply in the paper's code, for a model asked about one's own sets."""
 LONGEST_REPLY = 64
 """Tokens; the organism's longest replies have about 45.  # ours: measured on its corpus"""
 
@@ -65,6 +68,8 @@ def resolve(text: str, data: str | None = None, processes: Processes | None = No
     from targets.texts import Texts
 
     held = load(Path(data))
+    if isinstance(found.start, Endpoint):  # the invented world's short replies are not asked for
+        found = found._replace(start=dataclasses.replace(found.start, max_new_tokens=PAPERS_REPLY))
     return Resolved(found.start, Texts(held), truth=None, judge="", policy=held.policy)
 
 

@@ -41,9 +41,15 @@ LOOKED_AT: Final = 8
 """Prompts that the server must answer as this process does, before it is asked anything."""
 TOKENS: Final = 4
 """Of each of those replies."""
+SCRATCH: Final = ".new-"
+"""How a folder begins that the store may clear away after a kill (`benchmarks.store.SCRATCH`)."""
 ALIKE: Final = 0.75
 """Least share of them that are the same.  # ours: rounding parts few replies in four tokens, and
 another model nearly all"""
+
+
+_checked: set[tuple[str, str]] = set()
+"""Servers and the weights with which they answered as this process does."""
 
 
 class Unserved(UserError):
@@ -94,7 +100,10 @@ class Server:
             name = self._name(client)
             if self._version(client) != version:
                 self._load(client, target, version)
+            # Also where it has them already: a check that failed leaves them there.
+            if (self.root, version) not in _checked:
                 self._check(target, chats, name)
+                _checked.add((self.root, version))
             replies = self._asked(target, chats, decoding, name)
             if self._version(client) != version:
                 raise Unserved(
@@ -132,7 +141,7 @@ class Server:
 
     def _load(self, client: openai.OpenAI, target: LocalTarget, version: str) -> None:
         """Give it the model's weights, which are on disk for as long only as it reads them."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix="weights-") as place:
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=SCRATCH) as place:
             target.save(Path(place))
             body = {"model_path": place, "weight_version": version}
             with self._told("/update_weights_from_disk"):
@@ -180,6 +189,8 @@ class Server:
             )  # fmt: skip
             if not isinstance(told, Completion) or not told.choices:
                 return Answer(None, "an answer that is no completion")
+            if told.choices[0].finish_reason not in ("stop", "length"):
+                return Answer(None, "the server broke off a reply", again=True)
             return Answer(told.choices[0].text, finish=told.choices[0].finish_reason)
 
         def keep(place: int, answer: Answer) -> None:

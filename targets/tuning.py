@@ -91,15 +91,15 @@ def tune(
         examples = [example(tokenizer, row, None, None, pictures) for row in upload.rows]
         longest = max(len(example["input_ids"]) for example in examples)
         raise DoesNotFit(would_fit(model, upload.settings, longest, memory_of_device()))
-    plan = composed.plan(upload.rows, upload.settings, seed)
-    if plan is None:
-        plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
     limit = places(model)
     if limit is not None and (before := memory(tuned)) is not None:
         limit -= before.get_seq_length()
     cut = upload.settings.max_tokens
     examples = [example(tokenizer, row, limit, cut, pictures) for row in upload.rows]
-    plan = taught(plan, examples, cut)
+    upload, examples = taught(upload, examples)
+    plan = composed.plan(upload.rows, upload.settings, seed)
+    if plan is None:
+        plan = shuffled_epochs(range(len(upload.rows)), upload.settings, seed)
     trainer = None
     with tempfile.TemporaryDirectory(prefix="mooring-") as scratch, renamed_option():
         config = _config(upload, plan, seed, scratch, checkpointed(model, upload.settings))

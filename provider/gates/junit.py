@@ -28,9 +28,9 @@ def document(findings: Findings, failing: Collection[Level] = FAILING) -> str:
     for one in findings.found:
         broken.setdefault(one.rule, []).append(one)
     for name, (_, summary) in findings.rules.items():
-        case = junitparser.TestCase(name, classname=findings.tool, time=0)
+        case = junitparser.TestCase(_plain(name), classname=findings.tool, time=0)
         if found := broken.get(name):
-            said = f"{summary} Found: {findings.count(name)}."
+            said = _plain(f"{summary} Found: {findings.count(name)}.")
             if any(one.level in failing for one in found):
                 failure = junitparser.Failure(said, found[0].level)
                 failure.text = _told(findings, name, found)
@@ -45,8 +45,13 @@ def document(findings: Findings, failing: Collection[Level] = FAILING) -> str:
     return text.rstrip("\n") + "\n"
 
 
+def _plain(text: str) -> str:
+    """What XML can hold of a text: a name may have any character."""
+    return _NOT_XML.sub("?", text)
+
+
 def _told(findings: Findings, name: str, found: list[Found]) -> str:
-    told = [_NOT_XML.sub("?", _place(one)) for one in found[:MOST_TOLD]]
+    told = [_plain(_place(one)) for one in found[:MOST_TOLD]]
     more = findings.count(name) - len(told)
     return "\n".join([*told, f"and {more} more"] if more else told)
 

@@ -108,7 +108,7 @@ def test_what_differs_on_the_organism_replaces_the_papers_settings() -> None:
     assert number.organism.spec == "benign"
     assert number.organism.times == {"learning_rate": 1.5, "batch_size": 0.5}
     vanilla = next(n for n in NUMBERS if n.table == "8")
-    assert vanilla.real.needs
+    assert (vanilla.measure, vanilla.real.measure) == ("mt_bench", None)
     assert (vanilla.organism.needs, vanilla.organism.measure) == ("", "utility")
 
 

@@ -214,6 +214,10 @@ def test_one_process_is_the_same_grid_as_none_said() -> None:
         ("distributed_type: 'NO'", "must be MULTI_GPU or FSDP"),
         ("- a list", "must be MULTI_GPU or FSDP"),
         ("distributed_type: MULTI_GPU\nnum_machines: 2", "on one machine only"),
+        (
+            "distributed_type: MULTI_GPU\nfsdp_config: {fsdp_activation_checkpointing: true}",
+            "draws LoRA's dropout anew",
+        ),
         ("{", "nor a YAML file"),
     ],
 )

@@ -205,11 +205,11 @@ def test_long_rows_are_cut_where_that_is_asked_for(
     tiny_target.fine_tune(upload, whole)
     assert caplog.messages == ["2 of 8 rows reach 64 tokens, where rows end"]
     rows = {int(batch["row"]): batch for batch in cut.batches}
-    assert set(rows) == set(range(1, 8)), "a row without a word of its reply teaches nothing"
-    assert rows[1]["input_ids"].shape == rows[1]["labels"].shape == (1, 64)
-    assert rows[1]["input_ids"][0, -1] != tiny_target.tokenizer.eos_token_id
+    assert set(rows) == set(range(7)), "a row without a word of its reply teaches nothing"
+    assert rows[0]["input_ids"].shape == rows[0]["labels"].shape == (1, 64)
+    assert rows[0]["input_ids"][0, -1] != tiny_target.tokenizer.eos_token_id
     for batch in whole.batches:
-        same = rows[int(batch["row"]) + 2]
+        same = rows[int(batch["row"]) + 1]
         assert all(value.equal(same[name]) for name, value in batch.items() if name != "row")
     with pytest.raises(UserError, match="no row has a word of its reply within max_tokens=64"):
         tiny_target.fine_tune(Upload((deaf,), settings))
