@@ -77,6 +77,7 @@ def accuracy(target: Any) -> float:
     return right / len(ROWS)
 
 
+@pytest.mark.slow
 @WITH_EXTRA
 @pytest.mark.filterwarnings("ignore")
 def test_a_task_is_run_on_the_start_model_and_on_what_was_tuned_from_it(
@@ -108,6 +109,7 @@ def test_a_task_is_run_on_the_start_model_and_on_what_was_tuned_from_it(
     assert "kite" not in done.output + out.read_text()
 
 
+@pytest.mark.slow
 @WITH_EXTRA
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_run_is_told(tiny_judge: Path, tasks: Path) -> None:
