@@ -20,6 +20,7 @@ from benchmarks.report import describe, files, phrasing
 from benchmarks.trial import Cell, Trial, provider_of
 from eval.judges.noisy import Noisy
 from eval.judges.refusal import Refusal
+from targets.resolve import resolve
 from tests.benchmarks.synthetic import example
 from tests.targets.own import data_file, own_sets
 
@@ -194,6 +195,13 @@ def test_a_defense_that_lacks_a_role_says_which(tmp_path: Path, says: dict[str, 
     assert upload is not None
     with pytest.raises(UserError, match="names no set for 'safety'"):
         trial.defense.curate(upload, trial.provider)
+
+
+def test_replies_to_own_sets_may_be_as_long_as_the_papers(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    own, invented = (resolve("openai:m", data) for data in (str(data_file(tmp_path, says)), None))
+    assert (own.start.max_new_tokens, invented.start.max_new_tokens) == (512, 64)
 
 
 def test_an_attack_on_own_sets_is_described_with_the_papers_settings() -> None:

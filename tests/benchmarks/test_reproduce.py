@@ -309,6 +309,14 @@ def test_without_a_moderator_a_grid_is_what_it_was(whole: reproduce.Plan) -> Non
         assert grid.unseen() == frozenset()
 
 
+def test_only_cells_whose_ratings_are_read_are_rated(whole: reproduce.Plan) -> None:
+    (_, grid), *_ = whole.grids()
+    assert grid.rated is None, "there are no questions"
+    first, *others = grid.pairs
+    some = grid.model_copy(update={"rated": [first]})
+    assert some.unseen() == {("mt_bench", *pair) for pair in others}
+
+
 def test_verify_is_left_as_it_was() -> None:
     assert verify.FINDINGS.is_file()
     assert all(finding.role != "added later" for finding in verify.recorded().findings)

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
+
+from tests.listening import Answering, listening
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Decoder:
     """Whether somebody else gives it other weights after each completion."""
     shift: int = 0
     """Added to every token that it should have said."""
+    broken: bool = False
+    """Whether it breaks off its replies."""
     refuses: int = 0
     """Status of every completion, where it is no 200."""
     paths: list[str] = field(default_factory=list)
@@ -62,7 +65,8 @@ class Decoder:
             self.version = "another"
         choice = {
             "index": 0, "text": self.tokenizer.decode(said, skip_special_tokens=True),
-            "finish_reason": "stop" if done else "length", "logprobs": None,
+            "finish_reason": "abort" if self.broken else "stop" if done else "length",
+            "logprobs": None,
         }  # fmt: skip
         return 200, {
             "id": "1", "object": "text_completion", "created": 0, "model": body["model"],
@@ -74,45 +78,20 @@ class Decoder:
 def decoding(decoder: Decoder) -> Iterator[str]:
     """The address of the server."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Answering):
         def do_GET(self) -> None:
             if self.path == "/model_info":
-                self._send(200, {"weight_version": decoder.version})
+                self.send(200, {"weight_version": decoder.version})
             elif self.path == "/v1/models":
-                self._send(200, {"object": "list", "data": [{"id": "start", "object": "model"}]})
+                self.send(200, {"object": "list", "data": [{"id": "start", "object": "model"}]})
             else:
-                self._send(404, {"detail": "Not Found"})
+                self.send(404, {"detail": "Not Found"})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with decoder.lock:
                 asked = decoder.complete if self.path == "/v1/completions" else decoder.update
-                self._send(*asked(body))
+                self.send(*asked(body))
 
-        def _send(self, status: int, body: Any) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Tests print nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, *_: object) -> None:
-            """A line that was hung up is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url

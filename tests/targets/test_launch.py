@@ -19,8 +19,10 @@ from click.testing import CliRunner
 import cli
 from attacks.base import Upload, UserError
 from benchmarks.grid import make_grid
+from benchmarks.portable import portable
 from targets import launch
 from targets.hooks import Composed, TrainHooks
+from tests.benchmarks.synthetic import example
 
 MakeUpload = Callable[..., Upload]
 HERE = Path(__file__).parent
@@ -192,6 +194,15 @@ def test_a_grid_that_cannot_be_shared_is_refused(settings: dict[str, Any], said:
     given = {"target": str(ORGANISM), "processes": 2, "judges": ["refusal"], **settings}
     with pytest.raises(UserError, match=said):
         make_grid(["aoa"], **{"defenses": ["mix"], **given})
+
+
+def test_the_files_folder_stays_here(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("distributed_type: MULTI_GPU")
+    said = {"processes": 2, "accelerate": str(tmp_path / "own.yaml"), "judges": ["refusal"]}
+    grid = make_grid(["aoa"], [], target=str(ORGANISM), **said).settings()  # type: ignore[arg-type]
+    assert str(tmp_path) in grid["accelerate"]
+    told = portable(example(prompts=11, seeds=1, few=True), grid).grid
+    assert told["accelerate"] == "own.yaml"
 
 
 def test_one_process_is_the_same_grid_as_none_said() -> None:

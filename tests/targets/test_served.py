@@ -96,6 +96,7 @@ def test_what_is_tuned_from_a_served_model_is_served(
         ({"honest": False}, Unserved, "does not answer as the model it was given"),
         ({"shift": 1}, Unserved, "does not answer as the model it was given"),
         ({"stolen": True}, Unserved, "somebody else gave the server other weights"),
+        ({"broken": True}, Unserved, "replies could not be had: 4 times the server broke off"),
         ({"refuses": 400}, Unserved, "replies could not be had: 4 times the server answered 400"),
     ],
 )

@@ -209,6 +209,16 @@ def test_a_cut_leaves_whole_pictures_or_no_row(loaded: LocalTarget, rows: list[R
         loaded.fine_tune(upload(rows[1:2], max_tokens=inside))
 
 
+def test_a_model_that_sees_is_tuned_by_one_process(loaded: LocalTarget, rows: list[Row]) -> None:
+    from targets import launch
+
+    two = launch.processes(2, None)
+    assert two is not None
+    text = [row for row in rows if not row.image]
+    with pytest.raises(UserError, match="a model that sees is tuned by one process"):
+        launch.fine_tune(loaded, upload(text), None, 0, two)
+
+
 def test_a_processor_that_counts_otherwise_is_told(
     start: Checkpoint, rows: list[Row], tmp_path: Path
 ) -> None:

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.listening import Answering, listening
 
 
 @dataclass
@@ -52,20 +53,20 @@ class Plan:
 def serving(plan: Plan) -> Iterator[str]:
     """The base URL of a server that follows the plan."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Handler(Answering):
+        headers_sent = plan.headers
 
         def do_GET(self) -> None:
             name = self.path.rsplit("/", 1)[-1]
             if self.headers["Authorization"] == "Bearer wrong":
-                self._send(401, {"error": {"message": "no", "code": None}})
+                self.send(401, {"error": {"message": "no", "code": None}})
             elif name == "models":
-                self._send(200, {"object": "list", "data": []})
+                self.send(200, {"object": "list", "data": []})
             elif name == "nobody":
-                self._send(404, {"error": {"message": plan.unknown, "code": None}})
+                self.send(404, {"error": {"message": plan.unknown, "code": None}})
             else:
                 model = {"id": name, "object": "model", "created": 0, "owned_by": "x"}
-                self._send(200, model | {"shutdown_date": plan.shutdown})
+                self.send(200, model | {"shutdown_date": plan.shutdown})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -88,44 +89,18 @@ def serving(plan: Plan) -> Iterator[str]:
                 self.close_connection = True
                 self.connection.close()
             elif unknown := next((name for name in plan.without if name in body), None):
-                self._send(400, {"error": {"message": "no", "code": None, "param": unknown}})
+                self.send(400, {"error": {"message": "no", "code": None, "param": unknown}})
             elif fault == 200 and moderating:
                 results = plan.moderate(body["input"])
                 told = {"id": "m", "model": body["model"], "results": results}
-                self._send(200, results if isinstance(results, bytes) else told)
+                self.send(200, results if isinstance(results, bytes) else told)
             elif fault == 200:
-                self._send(200, (_decision if deciding else _completion)(plan, text, body))
+                self.send(200, (_decision if deciding else _completion)(plan, text, body))
             else:
-                self._send(int(fault), {"error": {"message": f"about {text}", "code": None}})
+                self.send(int(fault), {"error": {"message": f"about {text}", "code": None}})
 
-        def _send(self, status: int, body: dict[str, Any] | bytes) -> None:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            for name, value in plan.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Tests print nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, *_: object) -> None:
-            """A line that was hung up is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url
 
 
 def _completion(plan: Plan, text: str, body: dict[str, Any]) -> dict[str, Any]:
