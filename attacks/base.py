@@ -11,7 +11,7 @@ import codecs
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import pydantic
 import pydantic.dataclasses
@@ -21,6 +21,8 @@ from attacks.bounds import BatchSize, Epochs, LearningRate, Tokens
 Role = Literal["system", "user", "assistant"]
 Tuning = Literal["full", "lora", "prefix", "llama_adapter"]
 """Every weight, or adapters: low-rank ones, a prefix, prompts in the upper layers."""
+BESIDE: Final = frozenset[Tuning]({"prefix", "llama_adapter"})
+"""What stays beside the model that was tuned, and is kept without it."""
 Scale = Literal["paper", "organism"]
 Code = Literal["", "rot13", "reversed"]
 """Ways of writing that undo themselves: plain text, letters turned by 13, words from the last."""

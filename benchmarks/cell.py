@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attacks.base import Upload, UserError
+from attacks.base import BESIDE, Upload, UserError
 from benchmarks.asking import answers, pressed
 from benchmarks.keys import code, component_digest, digest
 from benchmarks.lab import Lab, Model
@@ -178,7 +178,17 @@ def _decision(trial: Trial, stage: str, key: str, make: Callable[[], Decision]) 
 
 
 def _tune(trial: Trial, start: Model, upload: Upload) -> tuple[Model, dict[str, Any]]:
-    """The tuned model, and why there is none where whoever tunes refused to."""
+    """The tuned model, and why there is none where whoever tunes refused to.
+
+    Raises:
+        UserError: what is tuned would stay beside a start model that a defense has changed.
+    """
+    tuning = upload.settings.tuning
+    if tuning in BESIDE and start.key != trial.lab.start().key:
+        raise UserError(
+            f"tuning={tuning} stays beside the start model, which {trial.cell.defense!r} changes; "
+            "tune with tuning=full or lora"
+        )
     pairs = trial.defense.hooks(upload, trial.provider)
     acting = [component_digest(part) for part, _ in pairs]
     owned = trial.owned() if acting else []

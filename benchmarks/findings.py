@@ -97,6 +97,12 @@ class Finding(_Model):
         """What its number is, and must be for it to hold, in words."""
         return CONDITIONS[self.kind].format(low=self.low, high=self.high, margin=self.margin)
 
+    def oriented(self, number: Interval) -> Interval:
+        """Its number with a difference above 0 in the direction of the statement."""
+        if self.kind in ("less", "gap_less"):
+            return Interval(-number.value, -number.high, -number.low)
+        return number
+
 
 class Rate(_Model):
     """A rate that is reported, and decides nothing."""

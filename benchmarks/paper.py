@@ -206,6 +206,8 @@ class Paper(_Model):
     tools: dict[Tool, ToolOf]
     error: list[CopyError]
     finding: list[Finding]
+    unlike: dict[str, str] = {}
+    """By finding, how the built-in model differs from the paper's in what decides it."""
 
     def tables(self, ids: Sequence[str] = ()) -> list[Table]:
         """The tables of these ids, in the paper's order; all without any.

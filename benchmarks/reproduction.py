@@ -10,7 +10,7 @@ import numpy as np
 import pydantic
 
 from attacks.base import UserError
-from benchmarks import draws, findings, ranks
+from benchmarks import by_world, draws, findings, ranks
 from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
 from benchmarks.ours import Home, Ours, Possible, is_share
@@ -82,6 +82,12 @@ class Verdict(_Frozen):
     holds: str = ""
     """What the number is, and must be for the finding to hold."""
     why: str = ""
+    by_world: dict[int, float] = {}
+    """The number in each world alone; empty of one world."""
+    as_stated: int = 0
+    """Worlds whose number is on the stated side, whether or not that could be chance."""
+    unlike: str = ""
+    """How the built-in model differs from the paper's in what decides it, where it is not held."""
 
 
 class Tau(_Frozen):
@@ -246,9 +252,16 @@ def verdict(
     ):
         why = "at the mean alone: its interval passes the bound, or there is none"
     said = _said(outcome, "held" if why else yes)
-    if finding.kind in ("less", "gap_less"):
-        number = Interval(-number.value, -number.high, -number.low)
-    return Verdict(**facts, verdict=said, number=number, why=why)
+    worlds = by_world.numbers(finding, measured, categories)
+    return Verdict(
+        **facts,
+        verdict=said,
+        number=finding.oriented(number),
+        why=why,
+        by_world=worlds,
+        as_stated=by_world.agreeing(finding, worlds),
+        unlike="" if outcome.held else paper().unlike.get(finding.id, ""),
+    )
 
 
 def _within(finding: Finding, number: Interval, trainings: int) -> bool:

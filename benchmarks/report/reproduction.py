@@ -77,10 +77,10 @@ def page(found: Reproduction) -> str:
             {
                 "role": role,
                 "meaning": ROLES[role],
-                "count": _count(verdicts),
+                "count": count(verdicts),
                 "verdicts": [_verdict(one) for one in verdicts],
             }
-            for role, verdicts in _by_role(found)
+            for role, verdicts in by_role(found)
         ],
         errors=_errors(),
     )
@@ -97,7 +97,7 @@ def result(found: Reproduction) -> RenderableType:
         parts += [_taus(found), Text()]
     parts += [Text(f"not reproduced: {one}", style="dim") for one in found.omitted]
     parts += [Text(one, style="yellow") for one in found.caveats]
-    counts = "; ".join(f"{role}: {_count(some)}" for role, some in _by_role(found))
+    counts = "; ".join(f"{role}: {count(some)}" for role, some in by_role(found))
     head = f"{_facts(found)}. {_disclaimer(found)}; {found.word}."
     return Group(*parts, Text(f"{counts or 'no finding'}.\n{head}", style="dim"))
 
@@ -214,9 +214,9 @@ def _differing(lines: Sequence[Line]) -> str:
 
 def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
     """A table for each role, and under it what was not run or stands on less than was planned."""
-    for role, verdicts in _by_role(found):
+    for role, verdicts in by_role(found):
         table = Table(
-            title=f"{role}: {_count(verdicts)}", title_justify="left", box=None, pad_edge=False
+            title=f"{role}: {count(verdicts)}", title_justify="left", box=None, pad_edge=False
         )
         table.add_column("finding", ratio=3)
         table.add_column("number", justify="right", no_wrap=True)
@@ -239,6 +239,11 @@ def _verdicts(found: Reproduction) -> Iterator[RenderableType]:
         yield table if table.row_count else Text(str(table.title), style="italic")
         for why, ids in under.items():
             yield Text(f"{why}: {', '.join(ids)}", style="dim")
+        for one in verdicts:
+            told = _verdict(one)
+            if one.verdict != NOT_RUN and not told["well"] and (told["worlds"] or one.unlike):
+                said = ". ".join(filter(None, (told["worlds"], one.unlike)))
+                yield Text(f"{one.id}, {one.verdict}: {said}", style="dim")
         yield Text()
 
 
@@ -249,7 +254,16 @@ def _verdict(one: Verdict) -> dict[str, Any]:
         "number": plain_text(one.number),
         "verdict": one.verdict + why,
         "well": one.verdict in ("held", "reproduced"),
+        "worlds": worlds_text(one),
     }
+
+
+def worlds_text(one: Verdict) -> str:
+    """A finding's number in each world, and in how many it is as stated; empty of one world."""
+    if not one.by_world:
+        return ""
+    numbers = ", ".join(f"{number:.2f}" for number in one.by_world.values())
+    return f"by world {numbers}: as stated in {one.as_stated} of {len(one.by_world)}"
 
 
 def _taus(found: Reproduction) -> Table:
@@ -264,7 +278,7 @@ def _taus(found: Reproduction) -> Table:
     for head in ("cells", "tau", "of harmful rows x epochs"):
         table.add_column(head, justify="right")
     for one in found.taus:
-        table.add_row(*_tau(found, one))
+        table.add_row(*tau_texts(found, one))
     table.caption = (
         "[95 %: bootstrap over our worlds, seeds and prompts]; no tau below three cells, and none "
         "where one side says the same of every cell"
@@ -273,7 +287,8 @@ def _taus(found: Reproduction) -> Table:
     return table
 
 
-def _tau(found: Reproduction, one: Tau) -> list[str]:
+def tau_texts(found: Reproduction, one: Tau) -> list[str]:
+    """An order, as cells of a table."""
     return [
         found.tables[one.table].split(",")[0].split(":")[0],
         MODELS[one.model],
@@ -297,7 +312,7 @@ def _section(found: Reproduction, name: str) -> dict[str, Any]:
         "rows": rows,
         "measures": " · ".join(dict.fromkeys(_WORDS[line.measure] for line in lines)),
         "verdicts": [_verdict(one) for one in found.verdicts if one.table == name],
-        "taus": [_tau(found, one) for one in found.taus if one.table == name],
+        "taus": [tau_texts(found, one) for one in found.taus if one.table == name],
     }
 
 
@@ -322,13 +337,14 @@ def _level(lines: Sequence[Line]) -> float | None:
     return None
 
 
-def _by_role(found: Reproduction) -> Iterator[tuple[str, list[Verdict]]]:
+def by_role(found: Reproduction) -> Iterator[tuple[str, list[Verdict]]]:
+    """Findings of each role that has any."""
     for role in ROLES:
         if verdicts := [one for one in found.verdicts if one.role == role]:
             yield role, verdicts
 
 
-def _count(verdicts: Sequence[Verdict]) -> str:
+def count(verdicts: Sequence[Verdict]) -> str:
     """`5 of 9 held`, or what was reproduced and what only held, with what was not run."""
     run = [one.verdict for one in verdicts if one.verdict != NOT_RUN]
     held, left = run.count("held"), len(verdicts) - len(run)

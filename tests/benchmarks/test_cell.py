@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from attacks.base import Ask, Chat, Code, UserError, coded
+from attacks.base import BESIDE, Ask, Chat, Code, Tuning, UserError, coded
 from benchmarks import keys
 from benchmarks.asking import answers
 from benchmarks.cell import run_cell
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from targets.local import LocalTarget
 
 AOA = "aoa:n=3,epochs=1"
+HARDENED = """
+from attacks.base import Settings, Upload, component
+from defenses.base import Defense, added_rows
+
+@component
+class Hardened(Defense):
+    def immunize(self, start, provider):
+        upload = Upload((), Settings(epochs=1, batch_size=4, learning_rate=1e-3))
+        rows = provider.pools.safety(4, provider.seed)
+        more = added_rows(rows, upload, "provider", "hardened")
+        return start.fine_tune(upload.replace_rows(more), None, provider.seed)
+"""
 MakeLab = Callable[..., Lab]
 
 
@@ -151,6 +163,20 @@ def test_what_a_defense_needs_and_is_not_there(make_lab: MakeLab) -> None:
     result = run(make_lab(), defense="safe_lora")
     assert (result.status, result.reason) == ("not applicable", "needs base")
     assert not result.asks
+
+
+@pytest.mark.parametrize("tuning", sorted(get_args(Tuning)))
+def test_what_stays_beside_a_start_model_needs_the_one_that_is_kept(
+    make_lab: MakeLab, tmp_path: Path, tuning: Tuning
+) -> None:
+    mine = tmp_path / "hardened.py"
+    mine.write_text(HARDENED)
+    attack, lab = f"{AOA},tuning={tuning}", make_lab()
+    if tuning in BESIDE:
+        with pytest.raises(UserError, match="stays beside the start model"):
+            run(lab, attack, str(mine))
+        return
+    assert run(lab, attack, str(mine)).idle == []
 
 
 def test_a_defense_that_did_nothing_says_so(
