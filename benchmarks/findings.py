@@ -61,7 +61,7 @@ CONDITIONS: Final = {
     "at_most": "at most {high:g}",
     "at_least": "at least {low:g}",
     "between": "{low:g} to {high:g}",
-    "scan": "{low:g} to {high:g}",
+    "scan": "at most {high:g}",
     "less": "difference, its interval above 0",
     "gap_less": "difference of differences, its interval above 0",
     "ratio_more": "difference of shares, its interval above 0",
@@ -100,7 +100,7 @@ class Finding(_Model):
     def oriented(self, number: Interval) -> Interval:
         """Its number with a difference above 0 in the direction of the statement."""
         if self.kind in ("less", "gap_less"):
-            return Interval(-number.value, -number.high, -number.low)
+            return Interval(0 - number.value, 0 - number.high, 0 - number.low)  # never -0
         return number
 
 

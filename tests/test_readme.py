@@ -13,6 +13,10 @@ import pytest
 
 from attacks.registry import names
 from benchmarks.example import readme
+from benchmarks.findings import read
+from benchmarks.paper import paper
+from benchmarks.reproduction import Reproduction
+from benchmarks.verify import FINDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -59,6 +63,15 @@ def test_a_run_can_be_shown_and_compared() -> None:
 @pytest.mark.parametrize("path", list(readme.pages()), ids=lambda path: path.name)
 def test_the_generated_parts_are_what_the_records_say(path: Path) -> None:
     assert path.read_text() == readme.pages()[path], "run: python benchmarks/example/readme.py"
+
+
+def test_every_finding_that_does_not_hold_is_explained() -> None:
+    record = Reproduction.model_validate_json((readme.EXAMPLE / readme.PAPER).read_bytes())
+    failing = [one for one in record.verdicts if one.verdict == "not held"]
+    assert failing
+    assert [one.id for one in failing if one.unlike != paper().unlike[one.id]] == []
+    known = {one.id for one in [*read(FINDINGS), *paper().finding]}
+    assert paper().unlike.keys() <= known
 
 
 @pytest.mark.parametrize("package", ["attacks", "defenses", "eval.judges", "eval.elicitations"])

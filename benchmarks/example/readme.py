@@ -3,7 +3,8 @@
     python benchmarks/example/readme.py [RUN]
 
 The matrix comes from `matrix.json` beside this file (RUN replaces it), the gates' numbers from
-`gates.json` there (`mooring gates --corpus-seed 1 --out FOLDER` writes it), the findings from
+`gates.json` there (`mooring gates --corpus-seed 1 --out FOLDER` writes it), the paper's numbers
+beside ours from `reproduction.json` there (`mooring reproduce --out FOLDER`), the findings from
 `benchmarks/findings.json`, which `mooring organism verify --record` writes.
 """
 
@@ -20,11 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 
 from benchmarks import verify
+from benchmarks.example import paper
 from benchmarks.findings import ROLES, Finding, Outcome
 from benchmarks.gates.files import RESULT as GATES
 from benchmarks.gates.results import GateResult, Line
 from benchmarks.report import files, terminal
 from benchmarks.report.phrasing import interval_text, percent
+from benchmarks.report.reproduction import RESULT as PAPER
+from benchmarks.reproduction import Reproduction
 
 _ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = Path(__file__).resolve().parent
@@ -138,6 +142,9 @@ def pages() -> dict[Path, str]:
     texts = {readme: filled(readme.read_text(), "matrix", matrix())}
     measured = GateResult.model_validate_json((EXAMPLE / GATES).read_bytes())
     texts[readme] = filled(texts[readme], "gates", gates(measured))
+    reproduced = Reproduction.model_validate_json((EXAMPLE / PAPER).read_bytes())
+    texts[readme] = filled(texts[readme], "paper", paper.summary(reproduced))
+    texts[EXAMPLE / "paper.md"] = paper.page(reproduced)
     if not verify.RECORDED.is_file():
         return {readme: filled(texts[readme], "findings", NOT_RUN)}
     found = verify.recorded()
