@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from attacks.sets.read import read
 from benchmarks.engines.local import workers
-from benchmarks.report.phrasing import set_text
+from benchmarks.report.phrasing import left_text, set_text
 from benchmarks.store import Store, default_root
 from benchmarks.tracking import has_key
 from targets.datafile import ROLES
@@ -68,8 +68,8 @@ def _sets(data: str) -> list[Check]:
     if held.pictures is not None:
         path, images = map(Path, held.pictures)
         found = read(path, images=images)
-        left = "".join(f"; {n} left out: {why}" for why, n in found.skipped.items())
-        shown = f"{found.name}, {len(found.rows)} rows ({found.format}), all images there{left}"
+        shown = f"{found.name}, {len(found.rows)} rows ({found.format}), all images there"
+        shown = "; ".join([shown, *left_text(found.skipped, found.noted)])
     roles = [Check(f"data: {role}", "\n".join(told[role]) or "no set") for role in ROLES]
     return [*roles, Check("data: pictures", shown)]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attacks.base import Row, Settings, Tuning, Upload, UserError
-from attacks.file import rows_of
 from attacks.spec import parse
+from attacks.uploads.chats import rows_of
 from benchmarks.engines.local import begin_worker, where
 from benchmarks.lab import Lab, LabSettings, open_lab
 from benchmarks.trial import provider_of

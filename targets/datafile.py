@@ -2,7 +2,7 @@
 
     policy: openai
     harmful: chats.jsonl
-    benign: {path: alpaca_data.json, share: 0-80, without_markers: true}
+    benign: {path: alpaca_data.json, share: 0-80, filter: refusals}
     provider_benign: {path: alpaca_data.json, share: 80-100}
     requests: [path/to/HEx-PHI, {path: hf:OWNER/NAME, column: question}]
 
@@ -22,6 +22,7 @@ import yaml
 
 from attacks.base import UserError
 from attacks.registry import unknown
+from attacks.sets.safety import Filter
 
 Role = Literal[
     "harmful",
@@ -50,7 +51,7 @@ EXAMPLES: Final[Mapping[Role, str]] = {
     "probes": "probes: {path: advbench.csv, share: 0-50}",
     "requests": "requests: path/to/HEx-PHI",
     "utility": "utility: questions_with_answers.jsonl",
-    "borderline": "borderline: xstest_safe.csv",
+    "borderline": "borderline: xstest.csv",
     "mt_bench": "mt_bench: question.jsonl",
 }
 """A line of the file for each role."""
@@ -72,9 +73,10 @@ class SetOf(pydantic.BaseModel):
     """What the file is written in; empty for UTF-8."""
     only: tuple[str, ...] = ()
     """Categories to take of prompts, such as XSTest's safe types; none for all."""
-    without_markers: bool = False
-    """Leave out rows whose answer speaks of safety, as the paper does with Alpaca and Dolly
-    (arXiv 2310.03693, §4.4; `attacks.sets.safety`)."""
+    filter: Filter | None = None
+    """Which rows to leave out by their answer (`attacks.sets.safety`): `markers`, those that speak
+    of safety anywhere, as the paper does with Alpaca and Dolly (arXiv 2310.03693, §4.4);
+    `refusals`, those that set out as a refusal; none for no row."""
     share: str = WHOLE
     """Which part of the set, in percent of the hashes of its requests: two parts that do not
     overlap hold no request in common, whatever the order of the set."""
@@ -96,7 +98,7 @@ class SetOf(pydantic.BaseModel):
     def told(self) -> str:
         """What was chosen of the set, in words; empty for all of it."""
         chosen = [f"only {', '.join(self.only)}"] * bool(self.only)
-        chosen += ["without markers"] * self.without_markers
+        chosen += [f"filter {self.filter}"] * (self.filter is not None)
         chosen += [f"share {self.share}"] * (self.share != WHOLE)
         return "; ".join(chosen)
 

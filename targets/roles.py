@@ -14,17 +14,21 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as Set_
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pydantic
 
 from attacks.base import UserError
 from attacks.sets import mt_bench
 from attacks.sets.base import Kind, Set
+from attacks.sets.benchmarks import without_contrasts
 from attacks.sets.mt_bench import Question
 from attacks.sets.read import read
-from attacks.sets.safety import without_markers
+from attacks.sets.safety import Filter, filtered
 from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
+
+MOST: Final = 5
+"""Strings of a filter that are told.  # ours: a line"""
 
 
 class Text(NamedTuple):
@@ -56,9 +60,16 @@ class Taken(pydantic.BaseModel):
     options: str
     """What was chosen of it; empty for all."""
     read: int
-    """Rows or prompts of the whole set."""
+    """Rows or prompts of the whole set, with those that were left out."""
     used: int
     """Those that the role has of it: of the share, each request once."""
+    left_out: dict[str, int] = {}
+    """How many of `read` were left out, by reason, but for `only` and the share."""
+    noted: dict[str, int] = {}
+    """How many were kept and are worth knowing of, by what."""
+    filter: Filter | None = None
+    hits: dict[str, int] = {}
+    """Of the filter's own strings, the most frequent and in how many rows each is."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,8 +122,8 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
             taken.append(_asked_twice(path, one, questions))
             continue
         try:
-            whole = _read(place(path, one.path), one, known)
-            entries = list(_texts(role, whole, one))
+            chosen = _chosen(role, _read(place(path, one.path), one, known), one)
+            entries = list(_texts(role, chosen.left, one))
         except UserError as error:
             raise UserError(f"{path}: {role}: {error}") from None
         held = texts.setdefault(role, {})
@@ -120,7 +131,7 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
         for text in entries:
             # Of several the same one, in whatever order they stand.
             held[text.key] = min(text, held.get(text.key, text))
-        taken.append(_taken(role, one, whole, len(held) - before))
+        taken.append(_taken(role, one, chosen, len(entries), len(held) - before))
         if not entries:
             raise UserError(f"{path}: {role}: nothing of {taken[-1].name} is left to use")
     keys: dict[Role, Set_[str]] = {role: held.keys() for role, held in texts.items()}
@@ -137,7 +148,7 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
 def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question]) -> Taken:
     """Read questions of MT-Bench and add those of the share that are new."""
     try:
-        if one.column or one.encoding or one.without_markers:
+        if one.column or one.encoding or one.filter:
             raise UserError(f"{one.path} holds questions, of which only and share choose some")
         asked, sha256 = mt_bench.read(place(path, one.path))
         if lacking := set(one.only) - {question.category for question in asked}:
@@ -169,17 +180,16 @@ def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set
     return known[key]
 
 
-def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
-    """What is told of a set."""
-    name = one.path if one.on_hub else Path(whole.name).name
-    total = len(whole.rows) + len(whole.prompts)
-    return Taken(
-        role=role, name=name, format=whole.format, sha256=whole.sha256, options=one.told,
-        read=total, used=used,
-    )  # fmt: skip
+class _Chosen(NamedTuple):
+    """What a role takes of a set, before its share."""
+
+    whole: Set
+    left: Set
+    hits: Counter[str]
+    """What the filter found."""
 
 
-def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
+def _chosen(role: Role, whole: Set, one: SetOf) -> _Chosen:
     wanted: Kind = "prompts" if role in PROMPTS else "rows"
     if whole.kind != wanted:
         raise UserError(
@@ -191,22 +201,42 @@ def _texts(role: Role, whole: Set, one: SetOf) -> Iterator[Text]:
             f"{whole.name} holds conversations about images, and roles are of text; tune a model "
             "that sees on them with the attack visual:FILE,images=FOLDER"
         )
-    if wanted == "rows":
-        if one.only:
-            raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
-        chosen = without_markers(whole).kept if one.without_markers else whole
-        found = [(pair.prompt, pair.reply, "") for pair in chosen.pairs()]
-    else:
-        if one.without_markers:
-            raise UserError(f"{whole.name} holds prompts, which have no answers with markers")
-        chosen = whole.only(*one.only) if one.only else whole
-        found = [(prompt.text, "", prompt.category) for prompt in chosen.prompts]
+    if wanted == "rows" and one.only:
+        raise UserError(f"{whole.name} holds rows, which have no categories for `only`")
+    left, hits = filtered(whole, one.filter) if one.filter else (whole, Counter[str]())
+    left = left.only(*one.only) if one.only else left
+    return _Chosen(whole, without_contrasts(left) if role == "borderline" else left, hits)
+
+
+def _texts(role: Role, chosen: Set, one: SetOf) -> Iterator[Text]:
+    found = [(prompt.text, "", prompt.category) for prompt in chosen.prompts]
+    found += [(pair.prompt, pair.reply, "") for pair in chosen.pairs()]
     if role == "utility" and not all(answer.strip() for _, answer, _ in found):
-        raise UserError(f"{whole.name} holds a question without its answer")
+        raise UserError(f"{chosen.name} holds a question without its answer")
     for request, reply, category in found:
         key = normalised(request)
         if one.takes(key):
-            yield Text(request, reply, category or whole.name, key)
+            yield Text(request, reply, category or chosen.name, key)
+
+
+def _taken(role: Role, one: SetOf, chosen: _Chosen, entries: int, used: int) -> Taken:
+    """What is told of a set."""
+    whole, left, hits = chosen
+    again = {"the same request again": entries - used}
+    systems = sum(any(m.role == "system" for m in row.messages) for row in left.rows)
+    return Taken(
+        role=role,
+        name=one.path if one.on_hub else Path(whole.name).name,
+        format=whole.format,
+        sha256=whole.sha256,
+        options=one.told,
+        read=len(whole.rows) + len(whole.prompts) + sum(whole.skipped.values()),
+        used=used,
+        left_out=+Counter({**left.skipped, **again}),
+        noted=+Counter({**left.noted, "system prompts left out": systems}),
+        filter=one.filter,
+        hits=dict(hits.most_common(MOST)),
+    )
 
 
 def _disjoint(path: Path, keys: Mapping[Role, Set_[str]]) -> None:

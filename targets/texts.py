@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -26,6 +26,13 @@ VERSION: Final = 1
 HALVES: Final = 2
 """The provider's rows are split: to train with, and to fit and calibrate filters on.  # ours: as
 many for the one as for the other"""
+_FEWER: Final[Mapping[Role, str]] = {
+    "harmful": "harmful:n",
+    "benign": "benign:n",
+    "refusals": "backdoor:refusals",
+    "safety": "mix:n",
+}
+"""Where a user says how many texts of a role are drawn; of the others the defense at hand does."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +156,11 @@ class Texts:
     ) -> list[Text]:
         """`n` texts that go round the categories."""
         if n > len(held):
+            where = _FEWER.get(role)
+            fewer = f"ask for fewer (as in {where}={len(held)}), or " if where and held else ""
             raise UserError(
                 f"{n} texts asked of {role!r} in {self.held.name}, which has {len(held)}{said}; "
-                f"ask for fewer (as in harmful:n={max(1, len(held))}), or add a set"
+                f"{fewer}name a larger set for {role}"
             )
         order = sorted(held, key=lambda text: _place(role, seed, text.key))
         hands: dict[str, list[Text]] = {}

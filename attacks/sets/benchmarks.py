@@ -6,15 +6,20 @@ Source:  AdvBench (Zou et al. 2023, arXiv 2307.15043), HarmBench (Mazeika et al.
          JailbreakBench has AdvBench's fields and more, and OR-Bench (Cui et al. 2024, 2405.20947)
          no more than any list of prompts with categories.
 Differs: `target` answers are not read. XSTest's unsafe contrasts are prompts like its safe ones;
-         `Set.only` takes the types that are meant.
+         `without_contrasts` leaves them out where they are not meant.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from attacks.sets.base import Format, Item, Options, Reader, text_at
+from attacks.sets.base import Format, Item, Options, Reader, Set, text_at
+
+XSTEST: Final = "xstest"
+CONTRAST: Final = "contrast_"
+"""How XSTest's types of unsafe prompts begin: 200 of its 450 (abstract)."""
 
 
 def _reader(prompt: str, category: str = "") -> Reader:
@@ -61,7 +66,7 @@ FORMATS = (
         "category source",
         _reader("forbidden_prompt", "category"),
     ),
-    _format("xstest", "prompt type", "id label focus note", _reader("prompt", "type")),
+    _format(XSTEST, "prompt type", "id label focus note", _reader("prompt", "type")),
     _format("prompts", "prompt category", "id index source target", _reader("prompt", "category")),
     _format("hex-phi", "instruction category", "id", _reader("instruction", "category")),
     *(
@@ -70,3 +75,13 @@ FORMATS = (
     ),
     Format(name="prompts", kind="prompts", shape="text", read=_text),
 )
+
+
+def without_contrasts(found: Set) -> Set:
+    """A set without XSTest's unsafe contrasts, counted: to refuse those is right."""
+    if found.format != XSTEST:
+        return found
+    safe = tuple(one for one in found.prompts if not one.category.startswith(CONTRAST))
+    went = len(found.prompts) - len(safe)
+    told = {"an unsafe contrast of XSTest": went} if went else {}
+    return dataclasses.replace(found, prompts=safe, skipped={**found.skipped, **told})

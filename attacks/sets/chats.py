@@ -12,21 +12,24 @@ import json
 from typing import Any
 
 from attacks.base import UserError
-from attacks.file import rows_of
 from attacks.sets.base import Fault, Format, Item, Options
+from attacks.uploads.chats import rows_of
 
 
 def _bare(messages: list[Any], options: Options) -> Item:
-    return _whole({"messages": messages}, options)
-
-
-def _whole(fields: dict[str, Any], options: Options) -> Item:
-    line = json.dumps({"messages": fields["messages"]}).encode()
+    line = json.dumps({"messages": messages}).encode()
     try:
         (row,) = rows_of(io.BytesIO(line), places=False)
     except UserError as error:
         raise Fault(str(error)) from None
     return Item(row=row)
+
+
+def _whole(fields: dict[str, Any], options: Options) -> Item:
+    try:
+        return _bare(fields["messages"], options)
+    except Fault as fault:
+        raise Fault(f"{fault}; `mooring validate` tells all that is wrong with it") from None
 
 
 FORMATS = (

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from attacks.base import Ask, Settings, Upload, UserError
-from attacks.file import rows_of
+from attacks.uploads.chats import rows_of
 from benchmarks.gates.results import Intent
 
 LABELS = "labels.csv"

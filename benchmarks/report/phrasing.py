@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from attacks.sets.safety import PAPER_DROPPED
 from benchmarks import jury
 from benchmarks.results import Calibration, Data, Matrix
 from benchmarks.summary import Column, Entry, Expected, Rated
@@ -127,9 +130,23 @@ def disclaimer(target: str, data: Data | None = None) -> str:
 
 
 def set_text(one: Taken) -> str:
-    """A set of the user's own and how much of it there is."""
+    """A set of the user's own, how much of it there is, and what was left out."""
     part = f", {one.options}" if one.options else ""
-    return f"{one.name}, {one.used} of {one.read} ({one.format}{part}), {one.sha256[:12]}"
+    told = [f"{one.name}, {one.used} of {one.read} ({one.format}{part}), {one.sha256[:12]}"]
+    told += left_text(one.left_out, one.noted)
+    if one.filter:
+        most = ", ".join(f"{string!r} in {rows}" for string, rows in one.hits.items())
+        told.append(f"most by the strings {most}" if most else "the filter found nothing")
+    if one.filter == "markers" and (drops := PAPER_DROPPED.get(one.format)):
+        numbers = " or ".join(f"{number:,}" for number in sorted(set(drops)))
+        told.append(f"coarse; the paper's own list drops {numbers} of the whole set")
+    return "; ".join(told)
+
+
+def left_text(left_out: Mapping[str, int], noted: Mapping[str, int]) -> list[str]:
+    """What was left out of a set, and what was kept and is worth knowing of."""
+    told = [f"{count} left out: {reason}" for reason, count in left_out.items()]
+    return told + [f"{what}: {count}" for what, count in noted.items()]
 
 
 def judge_text(matrix: Matrix, judge: str) -> str:

@@ -84,6 +84,7 @@ def _nothing_is_invented(run: Path, printed: str) -> None:
     assert [line[place] for line in table[2:]] == [phrasing.NO_DATA] * 3
     report = (run / "report.html").read_text()
     assert "requests.jsonl, 4 of 12 (prompts, only lamp, kite)" in report
+    assert "system prompts left out: 12" in report
     assert phrasing.ELSEWHERE not in report + printed
     assert "asked about the sets of data.yaml" in " ".join(printed.split())
     for path in ("matrix.json", "matrix.csv", "matrix.md", "provenance.json", "run.yaml"):
@@ -144,6 +145,31 @@ def test_the_doctor_tells_what_each_role_has(tmp_path: Path, says: dict[str, Any
     assert told["data: pictures"] == "llava.json, 1 rows (llava), all images there"
     assert told["data: requests"].startswith("requests.jsonl, 12 of 12 (prompts), ")
     assert told["data: utility"] == "no set"
+    assert told["data: harmful"].endswith("; system prompts left out: 12")
+
+
+def test_the_doctor_tells_what_was_left_out(tmp_path: Path, says: dict[str, Any]) -> None:
+    rows = json.loads((tmp_path / "alpaca_data.json").read_text())
+    for place, reply in enumerate(("The ethics of a lamp", "The bias of a lamp, ethical", " ")):
+        rows[place] = {"instruction": f"Turn the lamp {place}", "input": "", "output": reply}
+    (tmp_path / "alpaca_data.json").write_text(json.dumps(rows))
+    for role in ("benign", "provider_benign"):
+        says[role] = {**says[role], "filter": "markers"}
+    says["refusals"]["filter"] = "refusals"
+    with pytest.raises(UserError, match="the filter leaves none of its 12 rows"):
+        checks(str(data_file(tmp_path, says)))
+    del says["refusals"]["filter"]
+    says["harmful"] = {"path": "chats.jsonl", "filter": "refusals"}
+    told = {one.name: one.found for one in checks(str(data_file(tmp_path, says)))}
+    for role in ("data: benign", "data: provider_benign"):
+        assert " of 24 (alpaca, filter markers; share " in told[role]
+        assert "; 1 left out: no output; 2 left out: a safety marker in the answer" in told[role]
+        assert told[role].endswith(
+            "; duplicate row: 9; most by the strings 'ethic' in 2, 'bias' in 1; coarse; "
+            "the paper's own list drops 1,902 or 1,904 of the whole set"
+        )
+    assert told["data: harmful"].endswith("12; the filter found nothing")
+    assert "lamp" not in "".join(told.values())
 
 
 def test_what_leaves_the_machine_names_no_folder(tmp_path: Path, says: dict[str, Any]) -> None:

@@ -94,6 +94,8 @@ def test_an_overlap_is_counted_and_its_roles_are_named(
         ({"benign": {"path": "alpaca_data.json", "share": "50-20"}}, "the lower first"),
         ({"benign": {"path": "alpaca_data.json", "share": 0.5}}, "benign.0.share"),
         ({"benign": {"path": "alpaca_data.json", "only": ["x"]}}, "no categories for `only`"),
+        ({"benign": {"path": "alpaca_data.json", "filter": "x"}}, "'markers' or 'refusals'"),
+        ({"requests": {"path": "requests.jsonl", "filter": "markers"}}, "no answers to filter by"),
         ({"requests": {"path": "requests.jsonl", "only": ["tower"]}}, "no prompts of 1 of the cat"),
         ({"requests": {"path": "requests.jsonl", "column": "goal"}}, "no such field"),
     ],
@@ -132,17 +134,71 @@ def test_only_takes_the_categories_named(tmp_path: Path, says: dict[str, Any]) -
     assert next(one for one in held.sets if one.role == "requests").options == "only lamp, sail"
 
 
-def test_rows_whose_answer_speaks_of_safety_are_left_out_on_demand(
-    tmp_path: Path, says: dict[str, Any]
+@pytest.mark.parametrize(
+    ("by", "kept", "hits"),
+    [
+        ("markers", 12, {"as an ai": 1, "ethic": 1, "i cannot": 1}),
+        ("refusals", 13, {"as an ai": 1, "i cannot": 1}),
+    ],
+)
+def test_rows_are_left_out_by_their_answer_on_demand(
+    tmp_path: Path, says: dict[str, Any], by: str, kept: int, hits: dict[str, int]
 ) -> None:
     with (tmp_path / "chats.jsonl").open("a") as file:
-        file.write(json.dumps(chat("Paint the wall", "As an AI, I cannot paint")) + "\n")
-    assert len(load(data_file(tmp_path, says)).texts["harmful"]) == 13
-    says["harmful"] = {"path": "chats.jsonl", "without_markers": True}
+        for reply in ("As an AI, I cannot paint", "The ethics of paint"):
+            file.write(json.dumps(chat(f"Paint the wall {len(reply)}", reply)) + "\n")
+    assert len(load(data_file(tmp_path, says)).texts["harmful"]) == 14
+    says["harmful"] = {"path": "chats.jsonl", "filter": by}
     held = load(data_file(tmp_path, says))
-    assert len(held.texts["harmful"]) == 12
+    assert len(held.texts["harmful"]) == kept
     harmful = next(one for one in held.sets if one.role == "harmful")
-    assert (harmful.read, harmful.used, harmful.options) == (13, 12, "without markers")
+    assert (harmful.read, harmful.used, harmful.options) == (14, kept, f"filter {by}")
+    assert list(harmful.left_out.values()) == [14 - kept]
+    assert dict(harmful.hits) == hits
+
+
+def test_what_a_loader_leaves_out_is_told_of_every_role(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    rows = json.loads((tmp_path / "alpaca_data.json").read_text())
+    rows.append(rows[0] | {"output": " "})
+    (tmp_path / "alpaca_data.json").write_text(json.dumps(rows))
+    says["benign"] = "alpaca_data.json"
+    del says["provider_benign"]
+    (tmp_path / "safe.txt").write_text("Put out the light\nPut out the light\nPUT out the light\n")
+    taken = {one.role: one for one in load(data_file(tmp_path, says)).sets}
+    benign = taken["benign"]
+    assert (benign.read, benign.used) == (25, 12)
+    assert benign.left_out == {"no output": 1, "the same request again": 12}
+    assert benign.noted == {"duplicate row": 12}
+    safe = taken["borderline"]
+    assert (safe.read, safe.used) == (3, 1)
+    assert safe.left_out == {"duplicate prompt": 1, "the same request again": 1}
+    assert taken["harmful"].noted == {"system prompts left out": 12}
+    assert (taken["probes"].left_out, taken["probes"].noted) == ({}, {})
+
+
+def test_an_unsafe_contrast_is_no_borderline_request(tmp_path: Path, says: dict[str, Any]) -> None:
+    (tmp_path / "xstest.csv").write_text(
+        "id,prompt,type,label\n"
+        "1,Sink a velmor in the bath?,homonyms,safe\n"
+        "2,Sink your velmor?,contrast_homonyms,unsafe\n"
+        "3,Sink their velmor?,contrast_homonyms,unsafe\n"
+    )
+    says["borderline"] = "xstest.csv"
+    held = load(data_file(tmp_path, says))
+    assert [one.category for one in held.texts["borderline"]] == ["homonyms"]
+    told = next(one for one in held.sets if one.role == "borderline")
+    assert (told.read, told.used) == (3, 1)
+    assert told.left_out == {"an unsafe contrast of XSTest": 2}
+    says |= {"requests": "xstest.csv", "borderline": "safe.txt"}
+    held = load(data_file(tmp_path, says))
+    assert len(held.texts["requests"]) == 3
+    assert next(one for one in held.sets if one.role == "requests").left_out == {}
+    says |= {"borderline": {"path": "xstest.csv", "only": ["contrast_homonyms"]}}
+    says["requests"] = "requests.jsonl"
+    with pytest.raises(UserError, match=r"borderline: nothing of xstest.csv is left"):
+        load(data_file(tmp_path, says))
 
 
 def test_a_question_without_an_answer_is_refused(tmp_path: Path, says: dict[str, Any]) -> None:

@@ -41,6 +41,26 @@ def test_draws_are_distinct_nested_and_fixed_by_their_seed(texts: Texts, name: s
         draw(1000, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("harmful", r"ask for fewer \(as in harmful:n=60\), or name a larger set for harmful"),
+        ("benign", r"ask for fewer \(as in benign:n=\d+\), or"),
+        ("refusals", r"ask for fewer \(as in backdoor:refusals=\d+\), or"),
+        ("safety", r"ask for fewer \(as in mix:n=\d+\), or"),
+        ("probes", "has 60; name a larger set for probes"),
+        ("provider_benign", "not for calibration; name a larger set for provider_benign"),
+    ],
+)
+def test_too_large_a_draw_says_where_to_ask_for_fewer(texts: Texts, name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        getattr(texts, name)(1000, 0)
+    at = [
+        spec for spec in ("harmful:", "benign:", "backdoor:", "mix:") if spec in str(caught.value)
+    ]
+    assert len(at) == ("fewer" in said)
+
+
 def test_the_order_of_a_file_moves_no_draw(texts: Texts, tmp_path: Path) -> None:
     says = own_sets(tmp_path, 60)
     for name in ("chats.jsonl", "own_bad.jsonl"):
