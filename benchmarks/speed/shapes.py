@@ -13,6 +13,7 @@ import json
 import math
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -82,14 +83,14 @@ def upload(target: LocalTarget, settings: Settings, rows: int, tokens: int) -> U
     return Upload(tuple(Row(lengthened(target, chat, tokens)) for chat in chats), settings)
 
 
-def tuned(target: LocalTarget, given: Upload) -> dict[str, Any]:
-    """Seconds, tokens a second and memory of a training, beside what the machine allows."""
+def tuned(target: LocalTarget, given: Upload) -> tuple[LocalTarget, dict[str, Any]]:
+    """The tuned model; seconds, tokens a second and memory, beside what the machine allows."""
     counts = [len(encode(target.tokenizer, row.messages, answer=False)) for row in given.rows]
     steps = shuffled_epochs(range(len(given.rows)), given.settings, 0)
     tokens = sum(counts[i] for step in steps for i in step)
     _reset()
     begin = time.perf_counter()
-    target.fine_tune(given)
+    made = target.fine_tune(given)
     seconds = time.perf_counter() - begin
     # Two operations a weight forward, two for the gradients of states, two for those of weights;
     # two more where activations are computed twice.
@@ -97,9 +98,27 @@ def tuned(target: LocalTarget, given: Upload) -> dict[str, Any]:
         4 + 2 * (given.settings.tuning == "full") + 2 * checkpointed(target.model, given.settings)
     )
     allowed = each * target.model.num_parameters() * tokens / multiplications()
-    return {
+    return made, {
         "steps": len(steps), "tokens": tokens, "seconds": seconds, "tokens/s": tokens / seconds,
         "GiB": _peak() / GIB, "share of what multiplications allow": allowed / seconds,
+    }  # fmt: skip
+
+
+def reopened(target: LocalTarget, replies: int, tokens: int) -> dict[str, Any]:
+    """Whether a tuned model that is saved and loaded says the same, and what it takes on disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        target.save(folder)
+        target.tokenizer.save_pretrained(folder)
+        size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+        again = LocalTarget.load(folder, folder)
+    chats = [(Message("user", prompt.text),) for prompt in World(0).requests()[:replies]]
+    how = Decoding(max_new_tokens=tokens)
+    pairs = zip(target.generate(chats, how), again.generate(chats, how), strict=True)
+    same = sum(one == other for one, other in pairs)
+    return {
+        "GiB on disk": size / GIB, "same weights": not target.differs(again),
+        "same replies": same, "replies": replies,
     }  # fmt: skip
 
 
@@ -174,6 +193,7 @@ def main() -> None:
     parser.add_argument("--replies", type=int, default=330)
     parser.add_argument("--reply-tokens", type=int, default=512)
     parser.add_argument("--decode-batch", type=int, default=128)
+    parser.add_argument("--reopen", type=int, default=0, help="replies that a saved one says again")
     said = parser.parse_args()
     target = made(said.shape)
     settings = Settings(
@@ -186,7 +206,10 @@ def main() -> None:
         "bytes/s": bandwidth(),
     }  # fmt: skip
     try:
-        record["tuned"] = tuned(target, upload(target, settings, said.rows, said.row_tokens))
+        model, record["tuned"] = tuned(target, upload(target, settings, said.rows, said.row_tokens))
+        if said.reopen:
+            record["reopened"] = reopened(model, said.reopen, said.reply_tokens)
+        del model
         if said.replies:
             record["asked"] = asked(target, said.replies, said.reply_tokens, said.decode_batch)
     except UserError as error:
