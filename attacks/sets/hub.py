@@ -123,7 +123,13 @@ def _several(splits: Iterable[str]) -> UserError:
 
 
 def _prompts(split: str, rows: list[Any]) -> list[Any] | None:
-    """The rows of a split that is a list of prompts and no more, with its category."""
+    """The rows of a split that is a list of prompts and no more, with its category.
+
+    Raises:
+        UserError: it is empty, or begins with what looks like an unknown header.
+    """
+    if not rows:
+        raise UserError(f"#{split} holds no rows; a lone line without a header is taken for one")
     texts = _texts(rows)
     if texts is None or split in _LEARNT:
         return texts

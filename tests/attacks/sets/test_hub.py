@@ -140,6 +140,13 @@ def test_parts_of_learning_are_no_categories(cached: Path) -> None:
     assert set(found.categories) == {""}
 
 
+def test_a_category_of_one_line_is_not_lost_in_silence(cached: Path) -> None:
+    lists(cached)
+    (cached / "category_10.csv").write_text("Sink velmor 10\n")
+    with pytest.raises(UserError, match="#Category_10_Kites holds no rows; a lone line"):
+        read(f"hf:{cached}")
+
+
 def test_splits_of_more_columns_leave_a_choice(cached: Path) -> None:
     lists(cached)
     (cached / "category_3.csv").write_text("prompt,type\nSink velmor 3,zorp\n")
