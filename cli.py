@@ -108,7 +108,12 @@ def main() -> None:
 @click.option("--data", help="YAML file that names your own sets; default: an invented world.")
 @click.option("--provider-judge", help="The provider's own judge, for defenses that ask one.")
 @click.option("--base-url", help="Server of an openai: target.  [default: OPENAI_BASE_URL]")
-@click.option("--generate-with", metavar="URL", help="SGLang server that decodes the replies.")
+@click.option(
+    "--generate-with",
+    metavar="URL",
+    help="SGLang server that decodes the replies; vLLM takes other weights in its development mode "
+    "only, and `transformers serve` no prompts as tokens.",
+)
 @click.option("--seeds", type=int, help="Repeats of every cell.  [default: 3]")
 @click.option("--limit", type=int, help="Questions asked from each set; default: all.")
 @click.option("--no-counterfactual", is_flag=True, help="Do not tune what a gate refused.")

@@ -77,7 +77,10 @@ def fitting(name: str | None, rules: Rules) -> str:
     """
     name = name or rules.policy
     if not name:
-        raise UserError("say which policy the requests violate: policy=NAME or a text file")
+        raise UserError(
+            "nothing says which policy the requests violate; put policy: NAME into the data file, "
+            f"or give the judge policy=NAME: {', '.join(names())}, or a text file"
+        )
     if rules.policy and name in names() and name != rules.policy:
         raise UserError(
             f"policy {name!r} does not fit these requests, which violate {rules.policy!r}: "

@@ -32,7 +32,7 @@ from targets.base import Decoding, Reply, Target, device
 from targets.examples import places
 from targets.formats import FORMATS, encode
 from targets.hooks import TrainHooks
-from targets.tuning import tune
+from targets.tuning import GIB, tune
 from targets.vision import Pictures, kind, sees
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class LocalTarget(Target):
             place: The device it is put on; None for the GPU, or the CPU where there is none.
 
         Raises:
-            UserError: the folder holds no readable model, or there is no chat template.
+            UserError: the folder holds no readable model, there is no chat template, or the model
+                does not fit the device's memory.
         """
         cuda = device() == "cuda"
         if cuda and not torch.cuda.is_available():
@@ -129,7 +130,8 @@ class LocalTarget(Target):
             raise UserError(
                 f"the processor of {str(folder)!r} marks images otherwise than its model"
             )
-        made = cls(model.to(place or ("cuda" if cuda else "cpu")).eval(), tokenizer, pictures)
+        placed = _placed(model, place or ("cuda" if cuda else "cpu"))
+        made = cls(placed.eval(), tokenizer, pictures)
         made.folder = folder
         return made
 
@@ -185,7 +187,7 @@ class LocalTarget(Target):
         # replies of like length, and a batch is as slow as its longest reply.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) // _LENGTH_STEP)
         size = decoding.batch_size or len(order) or 1
-        prefix = self._read(_shared(prompts))
+        prefix = self._begun(_shared(prompts))
         if prefix.alone:
             size = 1
         replies: dict[int, Reply] = {}
@@ -197,6 +199,14 @@ class LocalTarget(Target):
             if not texts:
                 size = _smaller(len(batch))
         return [replies[i] for i in range(len(prompts))]
+
+    def _begun(self, ids: list[int]) -> _Prefix:
+        """As `_read`; where what is shared does not fit the memory, every chat is read whole."""
+        with suppress(torch.OutOfMemoryError):
+            return self._read(ids)
+        torch.cuda.empty_cache()
+        log.warning("what all chats begin with does not fit the memory; going on without")
+        return self._read([])
 
     @torch.inference_mode()
     def _read(self, ids: list[int]) -> _Prefix:
@@ -298,6 +308,42 @@ class _Prefix(NamedTuple):
         copied = copy.deepcopy(self.cache)
         copied.batch_repeat_interleave(n)
         return copied
+
+
+def _placed(model: PreTrainedModel, place: str) -> PreTrainedModel:
+    """The model on a device.
+
+    Raises:
+        UserError: it does not fit there.
+    """
+    memory = torch.cuda.mem_get_info(place) if place.startswith("cuda") else None
+    with suppress(torch.OutOfMemoryError):
+        return model.to(place)
+    raise UserError(too_large(model, memory))
+
+
+def too_large(model: PreTrainedModel, memory: tuple[int, int] | None) -> str:
+    """What is told when a model does not fit the memory: what it takes, and what would fit.
+
+    Args:
+        model: What was loaded.
+        memory: Bytes of the device that were free, and all of them; None where nobody can tell.
+    """
+    taken, billions = model.get_memory_footprint(), model.num_parameters() / 1e9
+    told = (
+        f"the model does not fit the memory: its {billions:.2g} billion weights take "
+        f"{taken / GIB:.1f} GiB in {str(model.dtype).removeprefix('torch.')}"
+    )
+    if memory is None:
+        return f"{told}; give a smaller model or more memory"
+    free, whole = memory
+    told += f", and {free / GIB:.1f} of the GPU's {whole / GIB:.1f} GiB are free"
+    if taken < whole:
+        return f"{told}. End what else uses the GPU (nvidia-smi lists it), or give a smaller model"
+    return (
+        f"{told}. Give a model of fewer than {billions * whole / taken:.2g} billion, or a larger "
+        "GPU; several do not help, since --processes shares trainings and one GPU decodes"
+    )
 
 
 def _smaller(size: int) -> int:

@@ -6,6 +6,8 @@ Source:  SGLang's `/update_weights_from_disk` and `/model_info` (its guide for r
          comes between.
 Differs: whatever is tuned is asked, so LoRA is sent as it is kept, in the weights. What stays
          beside its model (a prefix, LLaMA-Adapter) no such server can be given.
+         vLLM takes other weights by NCCL or CUDA IPC and in its development mode only (its "Weight
+         Transfer"); `transformers serve` reads any folder, and refuses a prompt of tokens.
 Breaks:  its arithmetic is another one: a greedy reply may part from ours where two tokens are
          about as likely. Results are kept apart from those decoded here.
 """

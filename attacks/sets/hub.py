@@ -1,7 +1,10 @@
 """Sets on the Hugging Face Hub, and folders that `datasets` reads: `hf:owner/name`.
 
 Source:  `datasets.load_dataset`; it runs no code of a data set (no scripts since version 4).
-Differs: which configuration and split are read is the user's to say where there are several.
+         HEx-PHI (Qi et al. 2023, arXiv 2310.03693) has a split a category, each a CSV without a
+         header: `datasets` takes its first prompt for the column's name, and refuses the set.
+Differs: such splits are one set, each line a prompt. Of other splits, and of configurations, which
+         one is read is the user's to say.
 """
 
 from __future__ import annotations
@@ -9,11 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from attacks.base import UserError
 from attacks.sets.base import Table
+from attacks.sets.formats import KNOWN, format_of
+from attacks.sets.sheets import no_header
 from attacks.sets.tables import records_of
 
 _GRAMMAR: Final = "hf:OWNER/NAME[/CONFIG][@REVISION][#SPLIT], or hf:FOLDER[#SPLIT]"
@@ -24,18 +31,27 @@ _NAMED: Final = re.compile(
 )
 _FOLDER: Final = re.compile(r"hf:(?P<folder>[./~][^#]*)(#(?P<split>[\w.-]+))?")
 
+_LEARNT: Final = frozenset({"train", "validation", "test"})
+"""Splits that are parts of one set by chance, and no categories: `datasets` names them so."""
+_NUMBERED: Final = re.compile(r"category[ _-]*\d{1,2}(?=[ _-]|$)", re.IGNORECASE)
 
-def fetched(where: str) -> tuple[Table, str]:
+
+def fetched(where: str, column: str = "") -> tuple[Table, str]:
     """The rows of a data set, and the SHA-256 of them in order.
 
     Args:
         where: `hf:owner/name`, with `/config`, `@revision` and `#split` where they are wanted; or
             `hf:` and a folder that begins with `/`, `.` or `~`.
+        column: the field that the user named, which is no prompt then.
 
     Raises:
         UserError: it is not there, gated, out of reach, or leaves a choice; with what to do.
     """
-    rows = list(_loaded(where))
+    splits = _loaded(where, column)
+    lists = {} if column else {name: _prompts(name, rows) for name, rows in splits.items()}
+    if len(splits) > 1 and None in lists.values():
+        raise _several(splits)
+    rows = [row for name, some in splits.items() for row in lists.get(name) or some]
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row, sort_keys=True, default=_kind).encode() + b"\n")
@@ -46,7 +62,8 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _loaded(where: str) -> Any:
+def _loaded(where: str, column: str) -> dict[str, list[Any]]:
+    """The rows of each split that is read."""
     asked = _NAMED.fullmatch(where) or _FOLDER.fullmatch(where)
     if asked is None:
         raise UserError(f"it is no name of a set; write {_GRAMMAR}")
@@ -54,49 +71,122 @@ def _loaded(where: str) -> Any:
     folder = Path(parts["folder"]).expanduser() if "folder" in parts else None
     if folder is not None and not folder.is_dir():
         raise UserError("there is no such folder")
-    from datasets import load_dataset
-
     name = parts.get("id", "")
+    place = (str(folder or name), parts.get("config"), parts.get("revision"))
+    with _telling(name):
+        splits = _splits(*place, kept=folder is None)
+        chosen = _chosen(splits, parts["split"], column)
+        return {split: list(rows) for split, rows in chosen.items()}
+
+
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Say what went wrong in the libraries, without their words."""
     try:
-        splits = load_dataset(
-            str(folder or name), parts.get("config"), revision=parts.get("revision")
-        )
-    except Exception as error:  # noqa: BLE001 - the libraries below raise kinds of their own
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 - they raise kinds of their own
         # The message may hold a part of a row, and so may what caused it; the kind cannot.
         raise UserError(told(error, name)) from None
-    return _split(splits, parts["split"])
 
 
-def _split(splits: Any, asked: str | None) -> Any:
-    if asked is None and len(splits) > 1:
-        raise UserError(f"it has several splits; add one of #{', #'.join(splits)}")
+def _splits(
+    place: str, config: str | None, revision: str | None, *, kept: bool
+) -> Mapping[str, Any]:
+    """Every split, from what `datasets` keeps of it or, if that is not wanted, as it is now.
+
+    Files of a folder may have changed since, which it would not see where there is a card.
+    """
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError
+
+    if kept:
+        with suppress(DatasetGenerationError):
+            return load_dataset(place, config, revision=revision)  # type: ignore[no-any-return]
+        # It keeps all splits under the same columns, and these are of unlike ones.
+    return load_dataset(place, config, revision=revision, streaming=True)  # type: ignore[no-any-return]
+
+
+def _chosen(splits: Mapping[str, Any], asked: str | None, column: str) -> Mapping[str, Any]:
     if asked is not None and asked not in splits:
         raise UserError(f"it has no such split; it has #{', #'.join(splits)}")
-    return splits[asked or next(iter(splits))]
+    if asked is not None:
+        return {asked: splits[asked]}
+    if len(splits) > 1 and (column or _LEARNT & splits.keys()):
+        raise _several(splits)
+    return splits
+
+
+def _several(splits: Iterable[str]) -> UserError:
+    return UserError(f"it has several splits; add one of #{', #'.join(splits)}")
+
+
+def _prompts(split: str, rows: list[Any]) -> list[Any] | None:
+    """The rows of a split that is a list of prompts and no more, with its category.
+
+    Raises:
+        UserError: it is empty, or begins with what looks like an unknown header.
+    """
+    if not rows:
+        raise UserError(f"#{split} holds no rows; a lone line without a header is taken for one")
+    texts = _texts(rows)
+    if texts is None or split in _LEARNT:
+        return texts
+    numbered = _NUMBERED.match(split)
+    category = numbered[0] if numbered else split
+    return [{"prompt": text, "category": category} for text in texts]
+
+
+def _texts(rows: list[Any]) -> list[str] | None:
+    """Prompts in one column, each file's after the line that was taken for the column's name."""
+    files: list[tuple[str, list[str]]] = []
+    for row in rows:
+        if len(row) != 1:
+            return None
+        ((name, value),) = row.items()
+        if not isinstance(value, str | None):
+            return None
+        if not files or files[-1][0] != name:
+            files.append((name, []))
+        files[-1][1].append(value or "")
+    texts = []
+    for name, some in files:
+        key = name.strip().lower()
+        known = format_of({key: ""})
+        if key in KNOWN and (known is None or known.kind != "prompts"):
+            return None
+        if known is None:
+            some.insert(0, name)
+            no_header(some)
+        texts += some
+    return texts
 
 
 def told(error: Exception, name: str) -> str:
     """What went wrong and what to do, in words that are not the data's."""
     kind, page = type(error).__name__, f"https://huggingface.co/datasets/{name}"
-    by_hand = "or download it on a machine that can and give the file's path"
+    command = f"`hf download --repo-type dataset {name} --local-dir FOLDER`"
+    by_hand = f"or run {command} on a machine that can, and give the folder's path"
     said = str(error)
     if isinstance(error, ConnectionError) or kind in ("OfflineModeIsEnabled", "ConnectError"):
         return (
             f"the Hub cannot be reached ({kind}) and the set is not in the cache. Is the network "
-            f"there and HF_HUB_OFFLINE unset? Try again, {by_hand}"
+            f"there and HF_HUB_OFFLINE unset? Try again; {by_hand}"
         )
     if "gated" in said or kind == "GatedRepoError":
         return (
             f"it is gated. Accept the agreement at {page} (a person may have to approve it), then "
-            f"`hf auth login` with a token of that account, {by_hand}"
+            f"run `hf auth login` with a token of that account, and try again; {by_hand}"
         )
     if "Revision" in said or kind == "RevisionNotFoundError":
         return f"there is no such revision; {page}/commits/main lists them"
     if kind == "DatasetNotFoundError" and name:
         return (
             f"there is no such set that you may see. Is the name as at {page}? A private one needs "
-            f"`hf auth login`, {by_hand}"
+            f"`hf auth login`; {by_hand}"
         )
     if "onfig" in said and isinstance(error, ValueError):
         return f"it needs one of the configurations that {page} lists: hf:{name}/CONFIG"
-    return f"it could not be read ({kind}); download its files and give the path of one"
+    files = f"{command} brings its files" if name else "its files may be of no common kind"
+    return f"it could not be read ({kind}); {files}: give the path of one, or of their folder"

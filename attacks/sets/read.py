@@ -55,7 +55,7 @@ def read(
     options = Options(template_of(template), images)
     if isinstance(where, str) and where.startswith("hf:"):
         with _named(where):
-            table, sha256 = hub.fetched(where)
+            table, sha256 = hub.fetched(where, column)
             return collected(where, table, sha256, options, column)
     path = Path(where)
     if path.is_dir():

@@ -103,7 +103,7 @@ def _headless(rows: list[tuple[int, list[str]]], column: int) -> Table:
         if not 1 <= column <= len(row):
             raise UserError(f"line {number} has {len(row)} columns, and column {column} is named")
     texts = [(number, row[column - 1]) for number, row in rows]
-    _no_header([text for _, text in texts])
+    no_header([text for _, text in texts])
     return Table(tuple(Record(*text) for text in texts), "line", HEADLESS)
 
 
@@ -111,14 +111,17 @@ def _plain(text: str) -> Table:
     if _MARKDOWN.search(text):
         raise UserError("it is Markdown, and no list of prompts: give the file of data beside it")
     lines = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-    _no_header([line for _, line in lines])
+    no_header([line for _, line in lines])
     return Table(tuple(Record(*line) for line in lines), "line", "text")
 
 
-def _no_header(texts: list[str]) -> None:
+def no_header(texts: list[str]) -> None:
     """Refuse what looks like the name of a column above texts of several words.
 
     Taken for a prompt, as the official code does, it would be asked and scored.
+
+    Raises:
+        UserError: it does.
     """
     rest = texts[1:]
     if _NAME.fullmatch(texts[0].strip()) and rest and all(" " in text.strip() for text in rest):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 import cli
@@ -24,6 +27,7 @@ from targets.resolve import resolve
 from tests.benchmarks.synthetic import example
 from tests.targets.own import data_file, own_sets
 
+README = Path(__file__).parents[2] / "README.md"
 WEIGHTS = Path(__file__).parents[2] / "targets" / "organism" / "weights" / "aligned"
 
 
@@ -100,6 +104,7 @@ def _edit(path: Path) -> None:
     ("change", "words", "said"),
     [
         ({}, [], "has no judge of its own"),
+        ({"policy": None}, ["--judge", "gpt-4"], "policy: NAME into the data file, or give"),
         ({}, ["--judge", "oracle"], "know only the organism's world"),
         ({}, ["--judge", "refusal", "--attack", "benign"], "500 texts asked of 'benign' in data.y"),
         ({"requests": None}, ["--judge", "refusal"], "names no set for 'requests'"),
@@ -124,6 +129,56 @@ def test_a_mistake_is_told_before_anything_runs(
     assert said in done.output
     assert "the lamp" not in done.output
     assert not (tmp_path / "runs").exists()
+
+
+CATEGORIES = (1, 3, 10)
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The README's data file beside the files that it names, with invented texts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOORING_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed")
+    (block,) = re.findall(r"```yaml\n(# data\.yaml:.*?)```", README.read_text(), flags=re.DOTALL)
+    (tmp_path / "data.yaml").write_text(block)
+    own_sets(tmp_path, 120)
+    hex_phi = tmp_path / "HEx-PHI"
+    hex_phi.mkdir()
+    (hex_phi / "README.md").write_text("---\n---\n")
+    for number in CATEGORIES:
+        texts = [f'"Sink velmor {number}, then {i}"\n' for i in range(2)]
+        (hex_phi / f"category_{number}.csv").write_text("".join(texts))
+    rows = [
+        f"{i},Stop the {i} lamp,{kind},,," for i, kind in enumerate(["homonyms", "figures"] * 3)
+    ]
+    (tmp_path / "xstest.csv").write_text("\n".join(["id,prompt,type,label,focus,note", *rows]))
+    says: dict[str, Any] = yaml.safe_load(block)
+    return says
+
+
+def test_the_readmes_data_file_does_what_it_says(tmp_path: Path, written: dict[str, Any]) -> None:
+    target = ["--target", str(WEIGHTS), "--data", "data.yaml"]
+    words = [*target, "--attack", "benign:n=4", "--defense", "mix:n=2"]
+    done = bench(*words, "--judge", "refusal", "--workers", "1", "--out", "run")
+    assert done.exit_code == 0, done.output
+    matrix = files.load(tmp_path / "run")
+    assert [cell.status for cell in matrix.cells] == ["tuned"] * 3
+    assert Counter(matrix.prompts.categories) == {f"category_{n}": 2 for n in CATEGORIES}
+    assert matrix.data is not None
+    used = {one.role: one.used for one in matrix.data.sets}
+    assert used.keys() == written.keys() - {"policy"}
+    assert used["borderline"] == 3
+    assert used["benign"] + used["provider_benign"] == 120
+
+    assert {one.name for one in checks("data.yaml")} >= {f"data: {role}" for role in used}
+
+    # A judge that reads the policy finds it: every request is put into words for the estimate.
+    judged = bench(*words, "--judge", "gpt-4", "--dry-run")
+    assert "gpt-4: at most 24 verdicts" in judged.output, judged.output
+    planned = CliRunner().invoke(cli.main, ["reproduce", "1", *target, "--dry-run"])
+    # Table 1 has three doses; each is tuned with three seeds and compared with the untuned model.
+    assert planned.output.startswith("18 cells, 9 tuned models; 0 cells stored"), planned.output
 
 
 def test_a_data_file_that_is_not_there_is_told(says: dict[str, Any]) -> None:

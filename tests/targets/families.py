@@ -27,6 +27,17 @@ CHATML = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+THINKING = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% set said = message['content'].split('</think>') %}{% if message['role'] != 'assistant' %}"
+    "{{ message['content'] }}{% elif loop.last %}"
+    "{% set thought = said[0].replace('<think>', '').strip('\n') if said | length > 1 else '' %}"
+    "{{ '<think>\n' + thought + '\n</think>\n\n' + said[-1].lstrip('\n') }}"
+    "{% else %}{{ said[-1].lstrip('\n') }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
 GEMMA = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
     "{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}"
@@ -109,6 +120,13 @@ def qwen(texts: Sequence[str]) -> Any:
     return found
 
 
+def qwen3(texts: Sequence[str]) -> Any:
+    """Qwen3's tokenizer: Qwen's with the marks of thoughts, which are read like words."""
+    found = qwen(texts)
+    found.add_tokens(["<think>", "</think>"])
+    return found
+
+
 class Family(NamedTuple):
     """What is a family's own."""
 
@@ -124,6 +142,9 @@ class Family(NamedTuple):
 FAMILIES = {
     "llama": Family("LlamaConfig", llama, LLAMA, ("</s>",)),
     "qwen2": Family("Qwen2Config", qwen, CHATML, ("<|im_end|>", "<|endoftext|>")),
+    "qwen3": Family(
+        "Qwen3Config", qwen3, THINKING, ("<|im_end|>", "<|endoftext|>"), {"head_dim": 16}
+    ),
     "gemma": Family(
         "GemmaConfig",
         gemma,

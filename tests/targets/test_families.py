@@ -11,6 +11,7 @@ import pytest
 from attacks.base import Chat, Message, Tuning, Upload, UserError
 from targets.base import Decoding, Reply
 from targets.checkpoint import ADAPTER, Checkpoint
+from targets.formats import encode
 from targets.organism.world import World
 from tests.targets.families import FAMILIES, make
 
@@ -82,6 +83,24 @@ def test_a_tuned_model_answers_the_same_once_it_is_kept(
     replies = replied(start, tuned, chats(world), tmp_path)
     assert not list(tmp_path.glob("*.bin"))
     assert len({reply.text for reply in replies}) > 1
+
+
+def test_a_model_that_can_think_is_trained_and_asked_without(
+    start_of: Callable[[str], Checkpoint], make_upload: MakeUpload, world: World
+) -> None:
+    start = start_of("qwen3").load()
+    prompt = start.tokenizer.decode(start.prompt(chats(world)[0]))
+    assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    # A row is trained on from where a reply begins, so that no thought is taught or asked for.
+    upload = make_upload(6, epochs=4, learning_rate=3e-3)
+    row = upload.rows[0].messages
+    whole = encode(start.tokenizer, row, answer=False)
+    asked = start.prompt(row[:-1])
+    assert whole[: len(asked)] == asked
+    assert "think>" not in start.tokenizer.decode(whole[len(asked) :])
+    replies = start.fine_tune(upload).generate(chats(world), DECODING)
+    assert any(reply.text for reply in replies)
+    assert not any("think>" in reply.text for reply in replies)
 
 
 @pytest.mark.parametrize(
