@@ -12,18 +12,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as Set_
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pydantic
 
-from attacks.base import UserError
+from attacks.base import Row, UserError
 from attacks.sets import mt_bench
 from attacks.sets.base import Kind, Set
 from attacks.sets.mt_bench import Question
 from attacks.sets.read import read
 from attacks.sets.safety import without_markers
+from attacks.sets.templates import TEMPLATES
 from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
 
 
@@ -74,6 +75,11 @@ class Held:
     """Where conversations about pictures lie, and the folder of the pictures."""
     questions: tuple[Question, ...] = ()
     """MT-Bench's, which are no texts of a role."""
+    papers: Mapping[str, str] = field(default_factory=dict)
+    """By attack, where the paper's own words for it lie."""
+    written: Mapping[tuple[str, str, str], Row] = field(default_factory=dict)
+    """By template, request and reply, the benign rows of instructions as their own set's template
+    writes them."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(texts)} {role}" for role, texts in self.texts.items())
@@ -105,6 +111,7 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     known: dict[tuple[str, str, str], Set] = {}
     texts: dict[Role, dict[str, Text]] = {}
     questions: dict[tuple[str, ...], Question] = {}
+    written: dict[tuple[str, str, str], Row] = {}
     taken = []
     for role, one in found.sets():
         if role == "mt_bench":
@@ -113,6 +120,7 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
         try:
             whole = _read(place(path, one.path), one, known)
             entries = list(_texts(role, whole, one))
+            written |= _written(place(path, one.path), one, whole) if role == "benign" else {}
         except UserError as error:
             raise UserError(f"{path}: {role}: {error}") from None
         held = texts.setdefault(role, {})
@@ -131,7 +139,11 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     kept = {role: tuple(held.values()) for role, held in texts.items()}
     shown = found.pictures
     pictures = (place(path, shown.path), place(path, shown.images)) if shown else None
-    return Held(path.name, policy, kept, tuple(taken), pictures, tuple(questions.values()))
+    papers = {attack: place(path, one) for attack, one in found.papers().items()}
+    if gone := [attack for attack, where in papers.items() if not Path(where).is_file()]:
+        raise UserError(f"{path}: the file given for {gone[0]} is not there; mend its path")
+    asked = tuple(questions.values())
+    return Held(path.name, policy, kept, tuple(taken), pictures, asked, papers, written)
 
 
 def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question]) -> Taken:
@@ -167,6 +179,16 @@ def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set
     if key not in known:
         known[key] = read(where, template="plain", column=one.column, encoding=one.encoding)
     return known[key]
+
+
+def _written(where: str, one: SetOf, whole: Set) -> dict[tuple[str, str, str], Row]:
+    """Rows of instructions in their own template, which keeps what a task is about apart."""
+    if whole.format not in TEMPLATES:
+        return {}
+    own = read(where, encoding=one.encoding)
+    # Sorted, so that of several the same one is kept in whatever order they stand.
+    both = sorted(zip(whole.pairs(), own.rows, strict=True), key=lambda each: each[1].messages)
+    return {(whole.format, *pair): row for pair, row in both}
 
 
 def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
