@@ -10,7 +10,7 @@ import functools
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as Set_
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,6 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     known: dict[tuple[str, str, str], Set] = {}
     texts: dict[Role, dict[str, Text]] = {}
     questions: dict[tuple[str, ...], Question] = {}
-    written: dict[tuple[str, str, str], Row] = {}
     taken = []
     for role, one in found.sets():
         if role == "mt_bench":
@@ -120,7 +119,6 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
         try:
             whole = _read(place(path, one.path), one, known)
             entries = list(_texts(role, whole, one))
-            written |= _written(place(path, one.path), one, whole) if role == "benign" else {}
         except UserError as error:
             raise UserError(f"{path}: {role}: {error}") from None
         held = texts.setdefault(role, {})
@@ -143,6 +141,7 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     if gone := [attack for attack, where in papers.items() if not Path(where).is_file()]:
         raise UserError(f"{path}: the file given for {gone[0]} is not there; mend its path")
     asked = tuple(questions.values())
+    written = _written(path, found.benign or (), known)
     return Held(path.name, policy, kept, tuple(taken), pictures, asked, papers, written)
 
 
@@ -181,14 +180,20 @@ def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set
     return known[key]
 
 
-def _written(where: str, one: SetOf, whole: Set) -> dict[tuple[str, str, str], Row]:
+def _written(
+    path: Path, sets: Iterable[SetOf], known: dict[tuple[str, str, str], Set]
+) -> dict[tuple[str, str, str], Row]:
     """Rows of instructions in their own template, which keeps what a task is about apart."""
-    if whole.format not in TEMPLATES:
-        return {}
-    own = read(where, encoding=one.encoding)
+    found: list[tuple[tuple[str, str, str], Row]] = []
+    for one in sets:
+        where = place(path, one.path)
+        whole = _read(where, one, known)
+        if whole.format in TEMPLATES:
+            own = read(where, encoding=one.encoding).rows
+            keys = ((whole.format, *pair) for pair in whole.pairs())
+            found += zip(keys, own, strict=True)
     # Sorted, so that of several the same one is kept in whatever order they stand.
-    both = sorted(zip(whole.pairs(), own.rows, strict=True), key=lambda each: each[1].messages)
-    return {(whole.format, *pair): row for pair, row in both}
+    return dict(sorted(found, key=lambda each: each[1].messages))
 
 
 def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
