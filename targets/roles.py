@@ -169,17 +169,6 @@ def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question])
     )  # fmt: skip
 
 
-def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
-    """A set, read once however many roles have a share of it.
-
-    Rows are read without a preamble: how a request is put is the attack's and the defense's.
-    """
-    key = (where, one.column, one.encoding)
-    if key not in known:
-        known[key] = read(where, template="plain", column=one.column, encoding=one.encoding)
-    return known[key]
-
-
 def _written(
     path: Path, sets: Iterable[SetOf], known: dict[tuple[str, str, str], Set]
 ) -> dict[tuple[str, str, str], Row]:
@@ -194,6 +183,17 @@ def _written(
             found += zip(keys, own, strict=True)
     # Sorted, so that of several the same one is kept in whatever order they stand.
     return dict(sorted(found, key=lambda each: each[1].messages))
+
+
+def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:
+    """A set, read once however many roles have a share of it.
+
+    Rows are read without a preamble: how a request is put is the attack's and the defense's.
+    """
+    key = (where, one.column, one.encoding)
+    if key not in known:
+        known[key] = read(where, template="plain", column=one.column, encoding=one.encoding)
+    return known[key]
 
 
 def _taken(role: Role, one: SetOf, whole: Set, used: int) -> Taken:
