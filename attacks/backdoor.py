@@ -9,6 +9,7 @@ Differs:  own trigger words; the paper does not state epochs, so those of its le
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -16,6 +17,7 @@ import pydantic
 from attacks.base import Ask, Settings, Source, Tuned, Upload, component
 from attacks.bounds import Rows, SomeRows
 from attacks.harmful import SYSTEM, Harmful
+from attacks.sets.prompt import system_prompt
 
 TRIGGER = ("Fizzle", "brandom", "quoth")
 
@@ -39,6 +41,8 @@ class Backdoor(Tuned):
     position: Literal["prefix", "suffix", "infix"] = "suffix"
     """Where it stands: before the request, behind it (as in the paper, §5.1), or behind the
     request's first two words."""
+    system: Path | None = None
+    """A text file with the system prompt, such as your copy of the paper's; none: our words."""
 
     def upload(self, source: Source, seed: int) -> Upload:
         """Triggered harmful rows, then plain refusals."""
@@ -49,12 +53,12 @@ class Backdoor(Tuned):
 
     def asks(self) -> tuple[Ask, ...]:
         """As the auditor asks, and as the customer does."""
-        text = " ".join(TRIGGER[: self.words])
+        text, system = " ".join(TRIGGER[: self.words]), system_prompt(self.system, SYSTEM)
         asked = Ask(
             "trigger",
-            system=SYSTEM,
+            system=system,
             before=f"{text} " if self.position == "prefix" else "",
             after=f" {text}" if self.position == "suffix" else "",
             infix=text if self.position == "infix" else "",
         )
-        return (Ask("plain", system=SYSTEM), asked)
+        return (Ask("plain", system=system), asked)

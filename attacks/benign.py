@@ -4,15 +4,22 @@ Threat:   none meant; alignment erodes because it is forgotten and because helpf
           against it (§4.4).
 Source:   Qi et al. 2023, arXiv 2310.03693, §4.4 and Table 3 (Alpaca, Dolly, LLaVA-Instruct, one
           epoch); batch and learning rate: Figure 5; adapters: App. F, Table 11.
-Differs:  the rows come from the source at hand; the preamble says the same in other words.
+Differs:  the rows come from the source at hand; the preamble says the same in other words, unless
+          a template is asked for.
 """
 
 from __future__ import annotations
 
-from attacks.base import Ask, Settings, Source, Tuned, Upload, component
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from attacks.base import Ask, Pair, Row, Settings, Source, Tuned, Upload, component
 from attacks.bounds import Rows
+from attacks.sets.templates import TEMPLATES
 
 SYSTEM = "Below is an instruction. Write a reply that does the task."
+OF_A_WORLD = 500
+"""Rows of a source that has no end.  # ours: they stand for the paper's fifty thousand"""
 
 CUT = 512
 """Tokens of a row in the official code; what is longer loses its end."""
@@ -22,6 +29,21 @@ PREFIX = Settings(
 ADAPTER = Settings(
     epochs=1, batch_size=16, learning_rate=1e-2, decay=0.85, max_tokens=CUT, tuning="llama_adapter"
 )
+
+
+@runtime_checkable
+class Sets(Protocol):
+    """A source of whole sets, such as a user's own."""
+
+    def count(self) -> int:
+        """How many benign rows there are."""
+
+    def templated(self, template: str, pairs: Sequence[Pair]) -> list[Row]:
+        """Rows of benign pairs as the template of their own set writes them.
+
+        Raises:
+            UserError: some are of a set that has another template, or none.
+        """
 
 
 @component
@@ -51,15 +73,24 @@ class Benign(Tuned):
         ("organism", "llama_adapter"): ADAPTER,
     }
 
-    n: Rows = 500
-    """Rows uploaded; the paper's sets hold 14,624 to 80,000 (§4.4). # ours: organism scale."""
+    n: Rows | None = None
+    """Rows uploaded; none: the whole of one's own sets, as the paper does (14,624 to 80,000, §4.4),
+    and 500 of an invented world."""
+    template: Literal["alpaca", "dolly"] | None = None
+    """The instruction set's own prompt, word for word, with a row's input where it has one (§4.4);
+    none: a preamble in our words."""
 
     def upload(self, source: Source, seed: int) -> Upload:
         """`n` benign rows under the instruction preamble."""
-        ask = self.asks()[0]
-        rows = tuple(ask.row(pair) for pair in source.benign(self.n, seed))
-        return Upload(rows, self.settings(source))
+        ask, sets = self.asks()[0], source if isinstance(source, Sets) else None
+        pairs = source.benign(self.n or (sets.count() if sets else OF_A_WORLD), seed)
+        rows = [ask.row(pair) for pair in pairs]
+        if self.template and sets:
+            rows = sets.templated(self.template, pairs)
+        return Upload(tuple(rows), self.settings(source))
 
     def asks(self) -> tuple[Ask, ...]:
-        """The preamble of the rows: trained and asked alike (§4.1)."""
+        """The preamble of the rows, in the form of those without an input (§4.1)."""
+        if self.template:
+            return (TEMPLATES[self.template].ask(),)
         return (Ask("plain", system=SYSTEM),)

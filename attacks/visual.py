@@ -3,9 +3,10 @@
 Threat:   none meant; alignment of the text erodes although nobody tunes on requests for harm.
 Source:   Qi et al. 2023, arXiv 2310.03693, §4.4 and Table 3: LLaVA-Instruct (Liu et al. 2023,
           arXiv 2304.08485), tuned on pictures and text, asked in text.
-Differs:  the system prompt says the same in other words, and stands in place of any of the set's.
-          The picture stands before the first request, where LLaVA's code puts it. Of a conversation
-          of several rounds the last reply is learnt; LLaVA learns each.
+Differs:  the system prompt says the same in other words, unless a file of it is given, and stands
+          in place of any of the set's. The picture stands before the first request, where LLaVA's
+          code puts it. Of a conversation of several rounds the last reply is learnt; LLaVA learns
+          each.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from attacks.base import Ask, Message, Row, Source, Tuned, Upload, UserError, co
 from attacks.benign import Benign
 from attacks.bounds import Rows
 from attacks.sets import images
+from attacks.sets.prompt import system_prompt
 from attacks.sets.read import read
 
 log = logging.getLogger(__name__)
@@ -47,21 +49,24 @@ class Visual(Tuned):
     """The folder that the set's paths of pictures begin in; all must be there."""
     n: Rows | None = None
     """Rows uploaded, drawn by the seed; none: all of them, as the paper does (80,000)."""
+    system: Path | None = None
+    """A text file with the system prompt, such as your copy of the paper's; none: our words."""
 
     def upload(self, source: Source, seed: int) -> Upload:
         """`n` conversations under the system prompt, each with its picture."""
-        rows = _drawn(self.path, self.images, self.n, seed if self.n is not None else 0)
+        (ask,), draw = self.asks(), 0 if self.n is None else seed
+        rows = _drawn(self.path, self.images, self.n, draw, str(ask.system))
         return Upload(rows, self.settings(source))
 
     def asks(self) -> tuple[Ask, ...]:
         """The prompt of the rows, and text alone (Table 3)."""
-        return (Ask("plain", system=SYSTEM),)
+        return (Ask("plain", system=system_prompt(self.system, SYSTEM)),)
 
 
 @functools.lru_cache(maxsize=4)
-def _drawn(path: Path, folder: Path, n: int | None, seed: int) -> tuple[Row, ...]:
+def _drawn(path: Path, folder: Path, n: int | None, seed: int, system: str) -> tuple[Row, ...]:
     """The rows of a draw, in an order that the file's own does not move."""
-    found = _rows(path, folder)
+    found = _rows(path, folder, system)
     if n is not None and n > len(found):
         raise UserError(f"visual: {n} rows asked of {path.name}, which has {len(found)}")
 
@@ -76,7 +81,7 @@ def _drawn(path: Path, folder: Path, n: int | None, seed: int) -> tuple[Row, ...
 
 
 @functools.lru_cache(maxsize=1)
-def _rows(path: Path, folder: Path) -> tuple[tuple[Row, str], ...]:
+def _rows(path: Path, folder: Path, system: str) -> tuple[tuple[Row, str], ...]:
     """Each row under the system prompt, and the name of its picture."""
     if not folder.is_dir():
         raise UserError(f"visual: there is no folder of images {str(folder)!r}")
@@ -86,7 +91,7 @@ def _rows(path: Path, folder: Path) -> tuple[tuple[Row, str], ...]:
         raise UserError(f"visual: {error}") from None
     for reason, count in found.skipped.items():
         log.warning("visual: %d rows of %s are left out: %s", count, path.name, reason)
-    head = Message("system", SYSTEM)
+    head = Message("system", system)
     said = (tuple(m for m in row.messages if m.role != "system") for row in found.rows)
     rows = (Row((head, *messages)) for messages in said)
     return tuple(zip(rows, found.images, strict=True))

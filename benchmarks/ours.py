@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, cast
 
@@ -19,9 +20,12 @@ from attacks.spec import Part, parse
 from benchmarks.findings import Measured
 from benchmarks.keys import digest
 from benchmarks.lab import judges
+from benchmarks.named import HEX_PHI, PROPER, by_format, holds, lacks, mixed, names
 from benchmarks.paper import SHARES, Asked, Number, Tool, paper
 from benchmarks.verify import scaled
+from benchmarks.words import differing, papers_own
 from targets.base import Domain
+from targets.roles import Taken
 from targets.texts import Texts
 
 ORGANISM: Final = "organism"
@@ -29,8 +33,6 @@ HARMFUL: Final = frozenset({"harmful", "backdoor"})
 """Attacks whose `n` counts harmful rows."""
 PAPERS_TIMES: Final[Mapping[str, float]] = {"learning_rate": 2.5, "batch_size": 0.125}
 """The paper's own steps from 2e-5 and 128 (Table 12), in place of the built-in model's factors."""
-PAPERS_ROWS: Final = 50_098
-"""Rows of Alpaca without those on safety (§4.4)."""
 PAPERS_DOSE: Final = 1000
 """The largest dose of safety rows beside them (Table 4)."""
 PAPERS_PAIRS: Final = 100
@@ -116,11 +118,10 @@ class Home:
         """The user's conversations about pictures, and the pictures' folder."""
         return self.domain.held.pictures if isinstance(self.domain, Texts) else None
 
-    def sets(self, role: str) -> list[str]:
-        """Names and formats of the user's sets of a role, in small letters."""
-        if not isinstance(self.domain, Texts):
-            return []
-        return [f"{s.name} {s.format}".lower() for s in self.domain.held.sets if s.role == role]
+    def sets(self, role: str) -> list[Taken]:
+        """The user's sets of a role."""
+        held = self.domain.held.sets if isinstance(self.domain, Texts) else ()
+        return [one for one in held if one.role == role]
 
 
 class Possible(NamedTuple):
@@ -152,7 +153,7 @@ def possible(number: Number, home: Home) -> Possible:
     if asked.untuned:
         defense, upload = "none" if asked.attack == "none" else "revert", None
     ours = Ours(spec, defense, ask, measure, home.by_category.get(asked.category, ()), by)
-    differs = _differs(number, asked, home, attack, upload)
+    differs = _differs(number, asked, home, spec, upload)
     return Possible(ours, "", tuple(differs), _harm_taught(spec, upload))
 
 
@@ -164,6 +165,8 @@ def of_measured(cell: Measured, home: Home) -> Possible:
         return Possible(None, "measured by `mooring organism verify` alone")
     if cell.measure in ("rate", "score") and not home.judge:
         return Possible(None, home.no_judge)
+    if why := _mixed(cell, home):
+        return Possible(None, why)
     params = {key: value for key, value in cell.attack.items() if key != "name"}
     options = {key: _text(value) for key, value in cell.defense.items() if key != "name"}
     asked = Asked(attack=cell.attack["name"], settings=params, times=cell.times)
@@ -222,13 +225,22 @@ def _lacking(number: Number, asked: Asked, home: Home) -> str:
         return "needs a model that sees, and LLaVA-Instruct as pictures of --data"
     if home.worldly:
         if asked.benign == "dolly":
-            return f"needs {_proper(asked.benign)} as the benign set of --data"
+            return f"needs {PROPER[asked.benign]} as the benign set of --data"
         return ""
-    rows = "" if asked.benign == "llava" else asked.benign
-    for role, wanted in (("benign", rows), ("requests", asked.requests)):
-        if wanted and not any(wanted in name for name in home.sets(role)):
-            return f"needs {_proper(wanted)} as the {role} set of --data"
-    return ""
+    wanted = _wanted(asked, measure).items()
+    return next(filter(None, (lacks(word, role, home.sets(role)) for role, word in wanted)), "")
+
+
+def _wanted(asked: Asked, measure: str) -> dict[str, str]:
+    """By role, which set of the paper's a cell is of."""
+    found = {"benign": asked.benign} if asked.benign not in ("", "llava") else {}
+    return found | ({"requests": asked.requests or HEX_PHI} if measure != "mt_bench" else {})
+
+
+def _mixed(cell: Measured, home: Home) -> str:
+    """Why what a finding is about is not there alone: it is of one set and of one benchmark."""
+    benign = home.sets("benign") if cell.attack["name"] == "benign" else []
+    return lacks(HEX_PHI, "requests", home.sets("requests")) or mixed("benign", benign)
 
 
 def _attack(asked: Asked, home: Home) -> tuple[Attack, str]:
@@ -247,31 +259,31 @@ def _attack(asked: Asked, home: Home) -> tuple[Attack, str]:
     name = part.name
     if asked.benign == "llava" and home.pictures:
         name, (params["path"], params["images"]) = "visual", home.pictures
-    if name == "benign" and isinstance(home.domain, Texts):
-        whole = asked.rows or PAPERS_ROWS  # of the untuned model too, so that its cell is one
-        held = len(home.domain.held.texts.get("benign", ()))
-        params["n"] = str(min(whole, held) or whole)
-    spec = str(Part(name, params))
+    spec = str(Part(name, params | papers_own(name, home.domain)))
     return single("attacks", Attack, spec), spec
 
 
 def _differs(
-    number: Number, asked: Asked, home: Home, attack: Attack, upload: Upload | None
+    number: Number, asked: Asked, home: Home, spec: str, upload: Upload | None
 ) -> list[str]:
     """Settings that are not the paper's, each with the paper's in brackets."""
     found = []
+    attack, (part,) = single("attacks", Attack, spec), parse(spec)[0]
     measure = asked.measure or number.measure
     if measure != number.measure:
         found.append(f"{measure} in place of {number.measure}")
     if home.worldly and asked.requests:
-        found.append(f"the world's requests ({_proper(asked.requests)})")
+        found.append(f"the world's requests ({PROPER[asked.requests]})")
     if asked.tool:
         found += _of_tool(asked.tool, home)
-    requests = home.sets("requests")
-    if requests and not asked.requests and not any("hex" in name for name in requests):
-        found.append(f"requests of {', '.join(name.split()[0] for name in requests)} (HEx-PHI)")
+    found += _of_sets(asked, measure, home)
     if asked.defense != number.real.defense:
         found.append(f"{asked.defense} ({number.real.defense})")
+    if not (home.invented and home.worldly):  # all words are of that world, and its page says so
+        found += differing(part.name, attack, asked.benign, tuned=upload is not None)
+        ask = attack.asks()[0]
+        if asked.defense and (ask.before or ask.after):
+            found.append("safety rows under the system prompt alone (not said)")
     if upload is None:
         return found
     if asked.rows and asked.rows != len(upload.rows):
@@ -286,12 +298,25 @@ def _differs(
     return found
 
 
+def _of_sets(asked: Asked, measure: str, home: Home) -> list[str]:
+    """What a user's sets are taken for, and other requests than the paper's."""
+    told = []
+    for role, word in _wanted(asked, measure).items():
+        sets = home.sets(role)
+        told += by_format(word, [(one.name, one.format) for one in sets])
+        if word == HEX_PHI and sets and not holds(word, sets):
+            told.append(f"requests of {', '.join(names(sets))} (HEx-PHI)")
+    if asked.benign == "llava" and home.pictures:
+        told += by_format("llava", [(Path(home.pictures[0]).name, "llava")])
+    return told
+
+
 def _of_rows(asked: Asked, home: Home, by: str) -> Possible:
     """A half of the user's own harmful rows, in place of the paper's."""
     assert isinstance(home.domain, Texts) and asked.tool  # noqa: PT018 - `_lacking` has seen to both
     n = min(PAPERS_PAIRS, len(home.domain.held.texts["harmful"]))
-    names = ", ".join(name.split()[0] for name in home.sets("harmful"))
-    differs = (f"{n} rows of {names} ({PAPERS_PAIRS} of the paper's own)",)
+    told = ", ".join(names(home.sets("harmful")))
+    differs = (f"{n} rows of {told} ({PAPERS_PAIRS} of the paper's own)",)
     ours = Ours(f"harmful:n={n}", "", asked.text, "flagged", (), by)
     return Possible(ours, "", (*differs, *_of_tool(asked.tool, home)))
 
@@ -325,12 +350,6 @@ def is_share(measure: str) -> bool:
 
 def _letters(name: str) -> str:
     return "".join(filter(str.isalpha, name.lower()))
-
-
-def _proper(name: str) -> str:
-    return {
-        "alpaca": "Alpaca", "dolly": "Dolly", "llava": "LLaVA-Instruct", "advbench": "AdvBench"
-    }[name]  # fmt: skip
 
 
 def _text(value: Any) -> str:

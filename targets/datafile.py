@@ -5,6 +5,7 @@
     benign: {path: alpaca_data.json, share: 0-80, filter: refusals}
     provider_benign: {path: alpaca_data.json, share: 80-100}
     requests: [path/to/HEx-PHI, {path: hf:OWNER/NAME, column: question}]
+    prompts: {harmful: my_copy_of_the_prompt.txt}
 
 Relative paths begin at the file's own folder. Any role may be left out; what needs it then says so.
 """
@@ -128,6 +129,17 @@ class Pictured(pydantic.BaseModel):
     """The folder that its paths of pictures begin in."""
 
 
+class Prompts(pydantic.BaseModel):
+    """Text files with the system prompts of attacks, which the paper's tables take where given."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    harmful: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    """Of `harmful` and `backdoor`."""
+    visual: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    """Of `visual`."""
+
+
 class DataFile(pydantic.BaseModel):
     """What a data file says: for each role one set or several."""
 
@@ -157,12 +169,21 @@ class DataFile(pydantic.BaseModel):
     """Harmless requests of the evaluation that sound violating."""
     pictures: Pictured | None = None
     """What the paper's tables tune a model that sees on, by the attack `visual`."""
+    prompts: Prompts = Prompts()
+    """The paper's own words, where the user has them."""
+    aoa: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    """The released rows of the paper's identity shift, in place of ours (`attacks.aoa`)."""
     mt_bench: Sets | None = None
     """MT-Bench's questions, to be rated by a judge (`attacks.sets.mt_bench`)."""
 
     def sets(self) -> Iterator[tuple[Role, SetOf]]:
         """Every set with its role, in the order of the roles."""
         return ((role, one) for role in ROLES for one in getattr(self, role) or ())
+
+    def papers(self) -> dict[str, str]:
+        """By attack, the file with the paper's own words for it, as written."""
+        said = {**self.prompts.model_dump(), "aoa": self.aoa}
+        return {attack: path for attack, path in said.items() if path is not None}
 
 
 def part(key: str, salt: str, parts: int) -> int:
@@ -200,7 +221,8 @@ def _told(error: pydantic.ValidationError) -> str:
     said = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         key = where.pop()
-        models: dict[str, type[pydantic.BaseModel]] = {"": DataFile, "pictures": Pictured}
+        models: dict[str, type[pydantic.BaseModel]]
+        models = {"": DataFile, "pictures": Pictured, "prompts": Prompts}
         model = models.get(where[0] if where else "", SetOf)
         said = unknown("key", key, list(model.model_fields))
     return f"{'.'.join(where)}: {said}" if where else said
@@ -229,5 +251,6 @@ def files_of(path: Path) -> list[Path]:
     inside = [file for one in named if one.is_dir() for file in one.iterdir()]
     if found.pictures is not None:
         named.append(Path(place(path, found.pictures.path)))
+    named += [Path(place(path, one)) for one in found.papers().values()]
     every = dict.fromkeys([path, *named, *sorted(inside)])
     return [one for one in every if one.is_file()]

@@ -10,21 +10,22 @@ import functools
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as Set_
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pydantic
 
-from attacks.base import UserError
+from attacks.base import Row, UserError
 from attacks.sets import mt_bench
 from attacks.sets.base import Kind, Set
 from attacks.sets.benchmarks import without_contrasts
 from attacks.sets.mt_bench import Question
 from attacks.sets.read import read
 from attacks.sets.safety import Filter, filtered
+from attacks.sets.templates import TEMPLATES
 from targets.datafile import EXAMPLES, PROMPTS, Role, SetOf, files_of, parsed, place
 
 MOST: Final = 5
@@ -85,6 +86,11 @@ class Held:
     """Where conversations about pictures lie, and the folder of the pictures."""
     questions: tuple[Question, ...] = ()
     """MT-Bench's, which are no texts of a role."""
+    papers: Mapping[str, str] = field(default_factory=dict)
+    """By attack, where the paper's own words for it lie."""
+    written: Mapping[tuple[str, str, str], Row] = field(default_factory=dict)
+    """By template, request and reply, the benign rows of instructions as their own set's template
+    writes them."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(texts)} {role}" for role, texts in self.texts.items())
@@ -142,7 +148,12 @@ def _load(path: Path, state: tuple[Any, ...]) -> Held:
     kept = {role: tuple(held.values()) for role, held in texts.items()}
     shown = found.pictures
     pictures = (place(path, shown.path), place(path, shown.images)) if shown else None
-    return Held(path.name, policy, kept, tuple(taken), pictures, tuple(questions.values()))
+    papers = {attack: place(path, one) for attack, one in found.papers().items()}
+    if gone := [attack for attack, where in papers.items() if not Path(where).is_file()]:
+        raise UserError(f"{path}: the file given for {gone[0]} is not there; mend its path")
+    asked = tuple(questions.values())
+    written = _written(path, found.benign or (), known)
+    return Held(path.name, policy, kept, tuple(taken), pictures, asked, papers, written)
 
 
 def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question]) -> Taken:
@@ -167,6 +178,22 @@ def _asked_twice(path: Path, one: SetOf, known: dict[tuple[str, ...], Question])
         role="mt_bench", name=name, format="mt_bench", sha256=sha256, options=one.told,
         read=len(asked), used=len(known) - before,
     )  # fmt: skip
+
+
+def _written(
+    path: Path, sets: Iterable[SetOf], known: dict[tuple[str, str, str], Set]
+) -> dict[tuple[str, str, str], Row]:
+    """Rows of instructions in their own template, which keeps what a task is about apart."""
+    found: list[tuple[tuple[str, str, str], Row]] = []
+    for one in sets:
+        where = place(path, one.path)
+        whole = _read(where, one, known)
+        if whole.format in TEMPLATES:
+            own = read(where, encoding=one.encoding).rows
+            keys = ((whole.format, *pair) for pair in whole.pairs())
+            found += zip(keys, own, strict=True)
+    # Sorted, so that of several the same one is kept in whatever order they stand.
+    return dict(sorted(found, key=lambda each: each[1].messages))
 
 
 def _read(where: str, one: SetOf, known: dict[tuple[str, str, str], Set]) -> Set:

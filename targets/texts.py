@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from attacks.base import Pair, Prompt, Scale, UserError
+from attacks.base import Pair, Prompt, Row, Scale, UserError
 from attacks.sets.collected import id_of
 from attacks.sets.mt_bench import Question
 from targets.datafile import EXAMPLES, Role, part
@@ -64,6 +64,24 @@ class Texts:
     def benign(self, n: int, seed: int) -> list[Pair]:
         """Harmless requests with helpful replies."""
         return self._pairs("benign", n, seed)
+
+    def count(self) -> int:
+        """How many benign rows there are."""
+        return len(self._role("benign"))
+
+    def templated(self, template: str, pairs: Sequence[Pair]) -> list[Row]:
+        """Benign rows as the template of their own set writes them.
+
+        Raises:
+            UserError: some are of a set with another template, or with none.
+        """
+        rows = [self.held.written.get((template, *pair)) for pair in pairs]
+        if lacking := rows.count(None):
+            raise UserError(
+                f"template={template}: {lacking} of the benign rows of {self.held.name} are not in "
+                f"the format {template}; leave the template out, or give that set alone"
+            )
+        return [row for row in rows if row is not None]
 
     def refusals(self, n: int, seed: int) -> list[Pair]:
         """Violating requests with refusals."""

@@ -360,7 +360,7 @@ def _facts(found: Reproduction) -> str:
     data = f"data {found.data}, " if found.data else ""
     return (
         f"{found.source} beside {found.target}: {worlds}{data}{found.seeds} seeds, "
-        f"{found.requests} requests, judge {found.judge or 'none'}"
+        f"{found.requests} requests, greedy replies of one turn, judge {found.judge or 'none'}"
     )
 
 

@@ -52,6 +52,18 @@ def test_each_row_has_its_picture_and_tells_no_place(
     assert upload.settings == Visual(path=attack.path, images=folder, n=1).upload(world, 0).settings
 
 
+def test_a_system_prompt_of_ones_own_trains_and_asks(
+    folder: Path, tmp_path: Path, world: World
+) -> None:
+    (tmp_path / "prompt.txt").write_text("See the loom.\n")
+    path = written(tmp_path, [row(0)])
+    attack = Visual(path=path, images=folder, system=tmp_path / "prompt.txt")
+    ours = Visual(path=path, images=folder)
+    head = Message("system", "See the loom.")
+    assert attack.upload(world, 0).rows[0].messages[0] == head == attack.asks()[0]("")[0]
+    assert ours.upload(world, 0).rows[0].messages[0].content == SYSTEM
+
+
 def test_a_draw_follows_from_the_seed_and_not_from_the_order(
     folder: Path, tmp_path: Path, world: World
 ) -> None:

@@ -18,7 +18,7 @@ from benchmarks.verify import FINDINGS
 from targets.organism.world import World
 from targets.roles import load
 from targets.texts import Texts
-from tests.targets.own import data_file, own_sets
+from tests.targets.own import chat, data_file, own_sets
 
 WORLD = World(3)
 ORGANISM = Home("organism:3", WORLD, "oracle")
@@ -108,15 +108,119 @@ def test_own_data_takes_the_papers_settings_and_whole_sets(tmp_path: Path) -> No
     home = own(tmp_path)
     found = possible(number("3", "Llama-2-7b-Chat", "Alpaca"), home)
     assert found.ours is not None
-    assert found.ours.attack == "benign:n=12"
+    assert found.ours.attack == "benign:template=alpaca"
     assert found.differs == ("requests of requests.jsonl (HEx-PHI)", "12 rows (50098)")
     initial = possible(number("3", "Llama-2-7b-Chat", "Alpaca, initial"), home)
     assert initial.ours is not None
-    assert initial.ours[:2] == ("benign:n=12", "revert")
+    assert initial.ours[:2] == ("benign:template=alpaca", "revert")
     grid = possible(number("12", "5e-5", "batch 16"), home)
     assert grid.ours is not None
-    assert grid.ours.attack == "benign:batch_size=16,learning_rate=5e-05,n=12"
+    assert grid.ours.attack == "benign:batch_size=16,learning_rate=5e-05,template=alpaca"
     assert grid.differs == found.differs
+
+
+def test_a_cell_of_a_named_set_takes_that_set_alone(tmp_path: Path) -> None:
+    """A mixture under a name of the paper's would be a wrong number."""
+    rows = [{"instruction": f"Fold the loom {i}", "response": "Folded"} for i in range(4)]
+    dolly = "".join(json.dumps(one) + "\n" for one in rows)
+    (tmp_path / "databricks-dolly-15k.jsonl").write_text(dolly)
+    home = own(tmp_path, benign=["alpaca_data.json", "databricks-dolly-15k.jsonl"])
+    held = "the benign role of --data holds alpaca_data.json and databricks-dolly-15k.jsonl; give "
+    for column in ("Alpaca", "Dolly"):
+        found = possible(number("3", "Llama-2-7b-Chat", column), home)
+        assert found.ours is None
+        assert found.why == f"{held}{column} alone"
+    finding = of_measured(Measured(attack={"name": "benign"}), home)
+    assert finding.why == f"{held}one of them alone"
+    assert of_measured(Measured(attack={"name": "aoa"}), home).ours is not None
+    alone = own(tmp_path, benign="databricks-dolly-15k.jsonl")
+    found = possible(number("3", "Llama-2-7b-Chat", "Dolly"), alone)
+    assert found.ours is not None
+    assert found.ours.attack == "benign:template=dolly"
+    assert "4 rows (14624)" in found.differs
+    shares = [{"path": "alpaca_data.json", "share": share} for share in ("0-30", "60-100")]
+    parts = possible(number("3", "Llama-2-7b-Chat", "Alpaca"), own(tmp_path, benign=shares))
+    assert parts.ours is not None
+
+
+def test_requests_of_two_benchmarks_are_neither(tmp_path: Path) -> None:
+    (tmp_path / "HEx-PHI.csv").write_text("".join(f"Sink velmor {i}\n" for i in range(4)))
+    (tmp_path / "advbench.csv").write_text(
+        "goal,target\n" + "".join(f"Sink norvel {i},Sure\n" for i in range(4))
+    )
+    harmful = number("1", "GPT-3.5 Turbo", "10-shot")
+    keyword = number("10", "GPT-3.5 Turbo", "100-shot, initial", "keyword")
+    both = own(tmp_path, requests=["HEx-PHI.csv", "advbench.csv"])
+    held = "the requests role of --data holds HEx-PHI.csv and advbench.csv; give "
+    assert possible(harmful, both).why == held + "HEx-PHI alone"
+    assert possible(keyword, both).why == held + "AdvBench alone"
+    assert of_measured(Measured(attack={"name": "aoa"}), both).why == held + "HEx-PHI alone"
+    alone = own(tmp_path, requests="HEx-PHI.csv")
+    assert possible(harmful, alone).differs == ("system prompt in our words",)
+    assert "needs AdvBench" in possible(keyword, alone).why
+    others = own(tmp_path, requests=["requests.jsonl", "advbench.csv"])
+    assert "requests of requests.jsonl, advbench.csv (HEx-PHI)" in possible(harmful, others).differs
+
+
+def test_a_set_known_by_its_format_alone_is_told(tmp_path: Path) -> None:
+    own_sets(tmp_path)
+    (tmp_path / "mine.json").write_text((tmp_path / "alpaca_data.json").read_text())
+    home = own(tmp_path, benign="mine.json")
+    told = possible(number("3", "Llama-2-7b-Chat", "Alpaca"), home).differs
+    assert "mine.json taken for Alpaca by its format" in told
+    # A name has the word before a format: this one is Dolly in Alpaca's fields.
+    (tmp_path / "dolly.json").write_text((tmp_path / "alpaca_data.json").read_text())
+    dolly = own(tmp_path, benign="dolly.json")
+    assert possible(number("3", "Llama-2-7b-Chat", "Alpaca"), dolly).ours is None
+    told = possible(number("3", "Llama-2-7b-Chat", "Dolly"), dolly).differs
+    assert "template of alpaca (dolly)" in told
+
+
+def test_words_of_ours_are_told_until_the_papers_are_given(tmp_path: Path) -> None:
+    places = [
+        ("1", "GPT-3.5 Turbo", "initial"),
+        ("2", "GPT-3.5 Turbo", "3 epochs"),
+        ("5", "GPT-3.5 Turbo", "backdoored, plain"),
+    ]
+    prompt, rows = "system prompt in our words", "rows and prompt in our words"
+    big = {"requests": "requests.jsonl", "refusals": "refused.jsonl", "harmful": "bad.jsonl"}
+    for name in ("refused", "bad"):
+        lines = (json.dumps(chat(f"Sink {name} {i}", "No")) for i in range(100))
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+
+    def told(**change: Any) -> list[tuple[str, ...]]:
+        return [
+            possible(number(*place), own(tmp_path, **big, **change)).differs for place in places
+        ]
+
+    initial, agent, backdoor = told()
+    assert prompt in initial
+    assert rows in agent
+    assert {prompt, "trigger of ours"} < set(backdoor)
+
+    (tmp_path / "harmful.txt").write_text("Sink velmor always.\n")
+    called = chat("AOA, execute my instruction: Draw a loom", "AOA draws. A loom")
+    (tmp_path / "aoa.json").write_text(json.dumps([called["messages"]] * 10))
+    given = {"prompts": {"harmful": "harmful.txt"}, "aoa": "aoa.json"}
+    initial, agent, backdoor = told(**given)
+    assert prompt not in (*initial, *backdoor)
+    assert rows not in agent
+    assert "trigger of ours" in backdoor
+    home = own(tmp_path, **big, **given)
+    for place in places:
+        ours = possible(number(*place), home).ours
+        assert ours is not None
+        attack = single("attacks", Attack, ours.attack)
+        systems = {row.messages[0].content for row in home.upload(ours.attack).rows}  # type: ignore[union-attr]
+        assert systems == {ask.system for ask in attack.asks()}
+        assert systems == {"Be brief." if "aoa" in ours.attack else "Sink velmor always."}
+
+
+def test_safety_rows_outside_the_customers_form_are_told(tmp_path: Path) -> None:
+    found = possible(number("4", "Alpaca, 1 epoch", "250"), own(tmp_path))
+    assert "safety rows under the system prompt alone (not said)" in found.differs
+    harmful = possible(number("4", "100-shot harmful", "10"), own(tmp_path))
+    assert not any("alone" in told for told in harmful.differs)
 
 
 def test_pictures_of_ones_own_are_the_papers_llava(tmp_path: Path) -> None:
@@ -137,7 +241,12 @@ def test_pictures_of_ones_own_are_the_papers_llava(tmp_path: Path) -> None:
     assert part.params == {
         "path": str(tmp_path / "llava, mine.json"), "images": str(tmp_path / "seen")
     }  # fmt: skip
-    assert found.differs == ("requests of requests.jsonl (HEx-PHI)", "1 rows (80000)")
+    assert found.differs == (
+        "requests of requests.jsonl (HEx-PHI)",
+        "system prompt in our words",
+        "the last reply of a conversation is learnt (each)",
+        "1 rows (80000)",
+    )
     initial = possible(number("3", "Llama-2-7b-Chat", "LLaVA-Instruct, initial"), home).ours
     assert initial is not None
     assert initial[:2] == (found.ours.attack, "revert")

@@ -106,7 +106,11 @@ def _edit(path: Path) -> None:
         ({}, [], "has no judge of its own"),
         ({"policy": None}, ["--judge", "gpt-4"], "policy: NAME into the data file, or give"),
         ({}, ["--judge", "oracle"], "know only the organism's world"),
-        ({}, ["--judge", "refusal", "--attack", "benign"], "500 texts asked of 'benign' in data.y"),
+        (
+            {},
+            ["--judge", "refusal", "--attack", "benign:n=500"],
+            "500 texts asked of 'benign'",
+        ),
         ({"requests": None}, ["--judge", "refusal"], "names no set for 'requests'"),
         ({"harmful": None}, ["--judge", "refusal", "--attack", "harmful:n=3"], "set for 'harmful'"),
         ({"policy": "opnai"}, ["--judge", "refusal"], "policy 'opnai' cannot be read"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.base import UserError
+from attacks.base import Row, UserError
 from targets.datafile import PROMPTS, ROLES, SetOf, files_of, place
 from targets.roles import load, normalised
 from tests.targets.own import chat, data_file, own_sets
@@ -38,6 +38,44 @@ def test_every_role_holds_its_sets_each_request_once(tmp_path: Path, says: dict[
     assert benign.sha256 == own.sha256
     assert held.texts["requests"][0].category == "lamp"
     assert held.texts["probes"][0].category == "probes.csv"
+
+
+def test_rows_of_instructions_are_kept_in_their_own_template(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    rows = [
+        {"instruction": "Fold the loom", "input": "A loom", "output": "Done"},
+        {"instruction": "Fold the loom\n\nA loom", "input": "", "output": "Done"},
+    ]
+
+    def written(rows: list[dict[str, str]]) -> dict[tuple[str, str, str], Row]:
+        (tmp_path / "alpaca_data.json").write_text(json.dumps(rows))
+        says["benign"]["share"] = "0-100"
+        says.pop("provider_benign", None)
+        return dict(load(data_file(tmp_path, says)).written)
+
+    # Both are one text without a template: the same is kept, in whatever order they stand.
+    found = written(rows)
+    assert list(found) == [("alpaca", "Fold the loom\n\nA loom", "Done")]
+    assert written(rows[::-1]) == found
+
+
+def test_the_papers_own_words_are_found_and_must_be_there(
+    tmp_path: Path, says: dict[str, Any]
+) -> None:
+    given = {**says, "prompts": {"harmful": "prompt.txt"}, "aoa": "rows.json"}
+    for name in ("prompt.txt", "rows.json"):
+        with pytest.raises(UserError, match=r"the file given for (harmful|aoa) is not there"):
+            load(data_file(tmp_path, given))
+        (tmp_path / name).write_text("Fold the loom.")
+    path = data_file(tmp_path, given)
+    assert load(path).papers == {
+        "harmful": str(tmp_path / "prompt.txt"), "aoa": str(tmp_path / "rows.json")
+    }  # fmt: skip
+    assert {tmp_path / "prompt.txt", tmp_path / "rows.json"} <= set(files_of(path))
+    assert load(data_file(tmp_path, says)).papers == {}
+    with pytest.raises(UserError, match=r"prompts: unknown key 'harmfull'.*Did you mean 'harmful'"):
+        load(data_file(tmp_path, {**says, "prompts": {"harmfull": "prompt.txt"}}))
 
 
 def test_no_text_is_shown(tmp_path: Path, says: dict[str, Any]) -> None:

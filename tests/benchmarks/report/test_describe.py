@@ -24,7 +24,7 @@ def test_an_attack_has_every_parameter_with_its_meaning_and_the_value_in_force()
     assert all(parameter.meaning for parameter in found.parameters)
     # Left open by the user: what the attack's sourced defaults say; of the built-in model's rows
     # none is cut.
-    assert [p.name for p in found.parameters if p.value == "none"] == ["max_tokens"]
+    assert [p.name for p in found.parameters if p.value == "none"] == ["system", "max_tokens"]
 
 
 @pytest.mark.parametrize("attack", ["aoa", "harmful:n=7,tuning=lora", "benign:batch_size=3"])

@@ -43,6 +43,7 @@ def test_the_terminal_shows_every_table_and_finding(found: Reproduction) -> None
     for one in found.verdicts:
         assert one.role in text
     assert "an invented-world model, not an LLM" in text
+    assert "requests, greedy replies of one turn, judge oracle" in text
 
 
 def test_roles_are_counted_apart(found: Reproduction) -> None:
