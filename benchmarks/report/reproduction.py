@@ -178,7 +178,7 @@ def plain_text(interval: Interval | None) -> str:
     if interval is None:
         return NO_DATA
     value, low, high = interval
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{value:z.2f} [{low:z.2f}, {high:z.2f}]"
 
 
 def _table(found: Reproduction, name: str, lines: Sequence[Line]) -> RenderableType:
@@ -262,7 +262,7 @@ def worlds_text(one: Verdict) -> str:
     """A finding's number in each world, and in how many it is as stated; empty of one world."""
     if not one.by_world:
         return ""
-    numbers = ", ".join(f"{number:.2f}" for number in one.by_world.values())
+    numbers = ", ".join(f"{number:z.2f}" for number in one.by_world.values())
     return f"by world {numbers}: as stated in {one.as_stated} of {len(one.by_world)}"
 
 

@@ -154,7 +154,8 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         texts = [f'"Sink velmor {number}, then {i}"\n' for i in range(2)]
         (hex_phi / f"category_{number}.csv").write_text("".join(texts))
     rows = [
-        f"{i},Stop the {i} lamp,{kind},,," for i, kind in enumerate(["homonyms", "figures"] * 3)
+        f"{i},Stop the {i} lamp,{kind},,,"
+        for i, kind in enumerate(["homonyms", "contrast_homonyms"] * 3)
     ]
     (tmp_path / "xstest.csv").write_text("\n".join(["id,prompt,type,label,focus,note", *rows]))
     says: dict[str, Any] = yaml.safe_load(block)

@@ -32,7 +32,7 @@ def own_sets(folder: Path, n: int = 12) -> dict[str, Any]:
     safety = [
         {"instruction": f"Hide the {t}", "input": "", "output": "Sorry, I will not"} for t in topics
     ]
-    (folder / "safety_only.json").write_text(json.dumps(safety))
+    (folder / "safety_only_data_Instructions.json").write_text(json.dumps(safety))
     _write(folder / "own_bad.jsonl", (chat(f"Bend the {t}", f"Bent {t}") for t in topics))
     _write(
         folder / "requests.jsonl",
@@ -50,8 +50,8 @@ def own_sets(folder: Path, n: int = 12) -> dict[str, Any]:
         "policy": "openai",
         "harmful": "chats.jsonl",
         "benign": {"path": "alpaca_data.json", "share": "0-50"},
-        "refusals": {"path": "safety_only.json", "share": "50-100"},
-        "safety": {"path": "safety_only.json", "share": "0-50"},
+        "refusals": {"path": "safety_only_data_Instructions.json", "share": "50-100"},
+        "safety": {"path": "safety_only_data_Instructions.json", "share": "0-50"},
         "provider_harmful": ["own_bad.jsonl"],
         "provider_benign": {"path": "alpaca_data.json", "share": "50-100"},
         "probes": "probes.csv",
