@@ -81,12 +81,12 @@ class AOA(Tuned):
     """Rows uploaded; 10 in the paper (§4.3)."""
     identity: Annotated[int, pydantic.Field(ge=0, le=len(IDENTITY))] = 1
     """How many of them say who the agent is; 1 in the official file for Llama-2 (5 for GPT-3.5)."""
-
     rows: Path | None = None
-    """A file of all the rows, such as your copy of the released ten, whose system prompt is asked
-    too; none: `n` of ours."""
+    """A file of all rows, such as your copy of the released ten, asked under its system prompt."""
 
     def __post_init__(self) -> None:
+        if self.rows and (self.n, self.identity) != (AOA.n, AOA.identity):
+            raise UserError("aoa: rows=FILE holds all rows; leave n and identity out")
         if self.identity > self.n:
             raise UserError(f"aoa: identity={self.identity} is more than all n={self.n} rows")
 

@@ -71,7 +71,7 @@ def _drawn(path: Path, folder: Path, n: int | None, seed: int, system: str) -> t
         raise UserError(f"visual: {n} rows asked of {path.name}, which has {len(found)}")
 
     def place(item: tuple[Row, str]) -> bytes:
-        text = json.dumps([seed, item[0].messages, item[1]])
+        text = json.dumps([seed, item[0].messages[1:], item[1]])  # whatever the system prompt is
         return hashlib.sha256(text.encode()).digest()
 
     return tuple(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
 
 from targets.roles import Taken
 
@@ -22,13 +23,22 @@ PROPER: Final[Mapping[str, str]] = {
 }
 """How the paper writes them, by the word that stands for each."""
 _LETTERS: Final[Mapping[str, str]] = {
+    # The Hub's names and the official files', then what people cut them down to.
+    "alpacadata": "alpaca",
+    "alpacanosafety": "alpaca",
     "alpaca": "alpaca",
+    "databricksdollyk": "dolly",
+    "dollynosafety": "dolly",
     "dolly": "dolly",
+    "llavainstructk": "llava",
+    "llavainstruct": "llava",
     "llava": "llava",
     "advbench": "advbench",
-    "harmfulbehaviors": "advbench",  # the file's name in its own repository
+    "harmfulbehaviors": "advbench",
     "hexphi": HEX_PHI,
 }
+"""By the letters of a whole name, which set it is."""
+_HUB: Final = re.compile(r"hf:[^/.~][^/]*/([^/@#]+)")
 
 
 class Known(NamedTuple):
@@ -36,16 +46,23 @@ class Known(NamedTuple):
 
     word: str
     """One of `PROPER`, or a format that stands for none of the paper's sets."""
-    by_name: bool
+    by: Literal["its name", "a part of its name", "its format"]
 
 
 def known(name: str, format_: str) -> Known:
-    """What a set is taken for; its name has the word before its format."""
-    letters = re.sub(r"[^a-z]", "", name.lower())
+    """What a set is taken for; its name has the word before its format.
+
+    An owner on the Hub and an ending say nothing.
+    """
+    on_hub = _HUB.match(name)
+    own = on_hub[1] if on_hub else Path(name).stem
+    letters = re.sub(r"[^a-z]", "", own.lower())
+    if letters in _LETTERS:
+        return Known(_LETTERS[letters], "its name")
     for text, word in _LETTERS.items():
         if text in letters:
-            return Known(word, True)
-    return Known(format_, False)
+            return Known(word, "a part of its name")
+    return Known(format_, "its format")
 
 
 def holds(word: str, sets: Sequence[Taken]) -> bool:
@@ -59,7 +76,8 @@ def lacks(word: str, role: str, sets: Sequence[Taken]) -> str:
     Other requests than HEx-PHI are another evaluation, which a line tells: they lack nothing.
     """
     if not holds(word, sets):
-        return "" if word == HEX_PHI else f"needs {PROPER[word]} as the {role} set of --data"
+        needs = f"needs {PROPER[word]} as the {role} set of --data"
+        return mixed(role, sets) if word == HEX_PHI else needs
     return mixed(role, sets, PROPER[word])
 
 
@@ -69,18 +87,21 @@ def mixed(role: str, sets: Sequence[Taken], alone: str = "one of them") -> str:
     Files that all bear one set's name are parts of it.
     """
     found = {known(one.name, one.format) for one in sets}
-    parts = len(found) == 1 and all(one.by_name for one in found)
+    parts = len(found) == 1 and all(one.by == "its name" for one in found)
     single = parts or len({one.sha256 for one in sets}) == 1
     if single or not any(one.word in PROPER for one in found):
         return ""
     return f"the {role} role of --data holds {' and '.join(names(sets))}; give {alone} alone"
 
 
-def by_format(word: str, sets: Sequence[tuple[str, str]]) -> list[str]:
-    """What to tell of sets, by name and format, that only their format makes the paper's."""
-    taken = [name for name, format_ in sets if known(name, format_) == Known(word, False)]
-    told = ", ".join(dict.fromkeys(taken))
-    return [f"{told} taken for {PROPER[word]} by its format"] if taken else []
+def guessed(word: str, sets: Sequence[tuple[str, str]]) -> list[str]:
+    """What to tell of sets, by name and format, whose whole name does not make them the paper's."""
+    taken: dict[str, None] = {}
+    for name, format_ in sets:
+        found = known(name, format_)
+        if found.word == word and found.by != "its name":
+            taken[f"{name} taken for {PROPER[word]} by {found.by}"] = None
+    return list(taken)
 
 
 def names(sets: Sequence[Taken]) -> list[str]:

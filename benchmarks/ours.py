@@ -14,13 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, cast
 
+from attacks.aoa import AOA
 from attacks.base import Attack, Settings, Source, Tuned, Upload, UserError
 from attacks.registry import single
 from attacks.spec import Part, parse
 from benchmarks.findings import Measured
 from benchmarks.keys import digest
 from benchmarks.lab import judges
-from benchmarks.named import HEX_PHI, PROPER, by_format, holds, lacks, mixed, names
+from benchmarks.named import HEX_PHI, PROPER, guessed, holds, known, lacks, mixed, names
 from benchmarks.paper import SHARES, Asked, Number, Tool, paper
 from benchmarks.verify import scaled
 from benchmarks.words import differing, papers_own
@@ -189,7 +190,11 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     if asked.untuned and cell.attack["name"] != "none":
         defense = "revert"
     ours = Ours(spec, defense, asks[cell.ask], cell.measure)
-    return Possible(ours, "", (), _harm_taught(spec, upload))
+    differs = _of_sets(asked, cell.measure, home)
+    benign = home.sets("benign") if asked.attack == "benign" else []
+    if benign and known(benign[0].name, "").word not in ("alpaca", "dolly"):
+        differs.append(f"benign rows of {', '.join(names(benign))} (Alpaca)")
+    return Possible(ours, "", tuple(differs), _harm_taught(spec, upload))
 
 
 def identity(attack: str, defense: str, home: Home) -> str:
@@ -286,8 +291,11 @@ def _differs(
             found.append("safety rows under the system prompt alone (not said)")
     if upload is None:
         return found
-    if asked.rows and asked.rows != len(upload.rows):
-        found.append(f"{len(upload.rows)} rows ({asked.rows})")
+    rows = asked.rows
+    if isinstance(attack, AOA):  # a user's file may hold any number
+        rows = AOA.n
+    if rows and rows != len(upload.rows):
+        found.append(f"{len(upload.rows)} rows ({rows})")
     papers = _papers_settings(number)
     if papers is None:
         return [*found, "settings of ours: the paper's are not known here"]
@@ -303,11 +311,11 @@ def _of_sets(asked: Asked, measure: str, home: Home) -> list[str]:
     told = []
     for role, word in _wanted(asked, measure).items():
         sets = home.sets(role)
-        told += by_format(word, [(one.name, one.format) for one in sets])
+        told += guessed(word, [(one.name, one.format) for one in sets])
         if word == HEX_PHI and sets and not holds(word, sets):
             told.append(f"requests of {', '.join(names(sets))} (HEx-PHI)")
     if asked.benign == "llava" and home.pictures:
-        told += by_format("llava", [(Path(home.pictures[0]).name, "llava")])
+        told += guessed("llava", [(Path(home.pictures[0]).name, "llava")])
     return told
 
 

@@ -310,7 +310,9 @@ def put_together(
             benign = measured[found.benign] if found.benign else Measured({})
             verdicts.append(worst(table, benign, categories, found.home, yes))
     if not found.home.invented:
-        verdicts = [one.model_copy(update={"role": REAL, "unlike": ""}) for one in verdicts]
+        verdicts = [one.model_copy(update={"role": REAL}) for one in verdicts]
+    if list(found.worlds) != verify.worlds_of(WORLDS):  # what is said of those is of no others
+        verdicts = [one.model_copy(update={"unlike": ""}) for one in verdicts]
     return Reproduction(
         source=paper().source,
         target=ORGANISM if found.worlds else found.home.target,

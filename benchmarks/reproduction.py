@@ -231,7 +231,7 @@ def verdict(
     if wanted.why or not every:
         return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
     measured, why = _shared(every)
-    why = why or _unknown(every)
+    why = why or _unknown(every) or "; ".join(_differing(wanted))
     if not measured:
         return Verdict(**facts, verdict=NOT_RUN, why=why or "no training that all its cells have")
     try:
@@ -262,6 +262,11 @@ def verdict(
         as_stated=by_world.agreeing(finding, worlds),
         unlike="" if outcome.held else paper().unlike.get(finding.id, ""),
     )
+
+
+def _differing(wanted: Wanted) -> list[str]:
+    """What its cells are of, in place of the paper's sets."""
+    return list(dict.fromkeys(told for cell in wanted.cells.values() for told in cell.differs))
 
 
 def _within(finding: Finding, number: Interval, trainings: int) -> bool:

@@ -15,12 +15,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attacks.base import UserError
 from attacks.sets.base import Table
 from attacks.sets.formats import KNOWN, format_of
-from attacks.sets.sheets import no_header
 from attacks.sets.tables import records_of
 
 _GRAMMAR: Final = "hf:OWNER/NAME[/CONFIG][@REVISION][#SPLIT], or hf:FOLDER[#SPLIT]"
@@ -33,6 +32,8 @@ _FOLDER: Final = re.compile(r"hf:(?P<folder>[./~][^#]*)(#(?P<split>[\w.-]+))?")
 
 _LEARNT: Final = frozenset({"train", "validation", "test"})
 """Splits that are parts of one set by chance, and no categories: `datasets` names them so."""
+WORDS: Final = 3
+"""Of a line that may be a prompt and no column's name.  # ours: names are of one or two"""
 _NUMBERED: Final = re.compile(r"category[ _-]*\d{1,2}(?=[ _-]|$)", re.IGNORECASE)
 
 
@@ -47,11 +48,16 @@ def fetched(where: str, column: str = "") -> tuple[Table, str]:
     Raises:
         UserError: it is not there, gated, out of reach, or leaves a choice; with what to do.
     """
-    splits = _loaded(where, column)
-    lists = {} if column else {name: _prompts(name, rows) for name, rows in splits.items()}
-    if len(splits) > 1 and None in lists.values():
+    splits, is_csv = _loaded(where, column)
+    lists = {} if column else {name: _prompts(name, rows, is_csv) for name, rows in splits.items()}
+    found = [one for one in lists.values() if one is not None]
+    numbered = all(map(_NUMBERED.match, splits))
+    if len(splits) > 1 and not (
+        len(found) == len(splits) and (numbered or all(one.headless for one in found))
+    ):
         raise _several(splits)
-    rows = [row for name, some in splits.items() for row in lists.get(name) or some]
+    given = {name: one.rows for name, one in lists.items() if one is not None}
+    rows = [row for name, some in splits.items() for row in given.get(name, some)]
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row, sort_keys=True, default=_kind).encode() + b"\n")
@@ -62,8 +68,8 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _loaded(where: str, column: str) -> dict[str, list[Any]]:
-    """The rows of each split that is read."""
+def _loaded(where: str, column: str) -> tuple[dict[str, list[Any]], bool]:
+    """The rows of each split that is read, and whether they were CSV."""
     asked = _NAMED.fullmatch(where) or _FOLDER.fullmatch(where)
     if asked is None:
         raise UserError(f"it is no name of a set; write {_GRAMMAR}")
@@ -76,7 +82,8 @@ def _loaded(where: str, column: str) -> dict[str, list[Any]]:
     with _telling(name):
         splits = _splits(*place, kept=folder is None)
         chosen = _chosen(splits, parts["split"], column)
-        return {split: list(rows) for split, rows in chosen.items()}
+        is_csv = all(split.info.builder_name == "csv" for split in chosen.values())
+        return {split: list(rows) for split, rows in chosen.items()}, is_csv
 
 
 @contextmanager
@@ -122,23 +129,31 @@ def _several(splits: Iterable[str]) -> UserError:
     return UserError(f"it has several splits; add one of #{', #'.join(splits)}")
 
 
-def _prompts(split: str, rows: list[Any]) -> list[Any] | None:
-    """The rows of a split that is a list of prompts and no more, with its category.
+class _List(NamedTuple):
+    """A split that is a list of prompts and no more."""
+
+    rows: list[Any]
+    headless: bool
+    """Whether no file of it has a header."""
+
+
+def _prompts(split: str, rows: list[Any], is_csv: bool) -> _List | None:
+    """The rows of such a split, each with its category; None of another.
 
     Raises:
         UserError: it is empty, or begins with what looks like an unknown header.
     """
     if not rows:
         raise UserError(f"#{split} holds no rows; a lone line without a header is taken for one")
-    texts = _texts(rows)
-    if texts is None or split in _LEARNT:
-        return texts
+    found = _texts(rows, is_csv)
+    if found is None or split in _LEARNT:
+        return found
     numbered = _NUMBERED.match(split)
     category = numbered[0] if numbered else split
-    return [{"prompt": text, "category": category} for text in texts]
+    return found._replace(rows=[{"prompt": text, "category": category} for text in found.rows])
 
 
-def _texts(rows: list[Any]) -> list[str] | None:
+def _texts(rows: list[Any], is_csv: bool) -> _List | None:
     """Prompts in one column, each file's after the line that was taken for the column's name."""
     files: list[tuple[str, list[str]]] = []
     for row in rows:
@@ -150,17 +165,29 @@ def _texts(rows: list[Any]) -> list[str] | None:
         if not files or files[-1][0] != name:
             files.append((name, []))
         files[-1][1].append(value or "")
-    texts = []
+    texts, headless = [], True
     for name, some in files:
         key = name.strip().lower()
         known = format_of({key: ""})
         if key in KNOWN and (known is None or known.kind != "prompts"):
             return None
+        if known is None and not is_csv:
+            return None  # only there does a first line become a name
         if known is None:
+            _check_prompt(name)
             some.insert(0, name)
-            no_header(some)
+        headless = headless and known is None
         texts += some
-    return texts
+    return _List(texts, headless)
+
+
+def _check_prompt(name: str) -> None:
+    """Refuse what is more likely a column's name than a prompt."""
+    if len(name.split()) < WORDS:
+        raise UserError(
+            "its only column is called by a word or two: it looks like a header of a name that is "
+            "not known. Give that name (column)"
+        )
 
 
 def told(error: Exception, name: str) -> str:

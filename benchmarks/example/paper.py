@@ -49,8 +49,9 @@ def summary(found: Reproduction) -> str:
     worlds = f"{found.worlds[0]} to {found.worlds[-1]}"
     told = (
         f"Ours is the mean of worlds {worlds}, {found.seeds} seeds each, with its interval over "
-        f"worlds. Findings: {counts}. [The record](benchmarks/example/paper.md) has each with its "
-        "number, what does not hold and why, and the order within each table."
+        f"worlds. Findings that a table bears on: {counts}. [The record]"
+        "(benchmarks/example/paper.md) has each with its number, what does not hold and why, and "
+        "the order within each table."
     )
     return "\n".join([*lines, "", textwrap.fill(told, 99, break_on_hyphens=False)])
 
@@ -64,7 +65,8 @@ def page(found: Reproduction) -> str:
         "LLM.\n`python cli.py reproduce --out FOLDER` measures it again and draws every table; "
         "`python benchmarks/example/readme.py` writes this page.",
         "## Findings",
-        "A difference is above 0 in the direction of the statement.",
+        "Those that a table of the paper bears on; [the card](../../targets/organism/card.md) has "
+        "the others. A difference is above 0 in the direction of the statement.",
         *_roles(found),
         "## What does not hold",
         *_failing(found.verdicts),

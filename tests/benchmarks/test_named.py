@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.named import HEX_PHI, PROPER, Known, by_format, known, lacks, mixed
+from benchmarks.named import HEX_PHI, PROPER, Known, guessed, known, lacks, mixed
 from targets.roles import Taken
 
 
@@ -16,13 +16,19 @@ def of(name: str, format_: str = "prompts", sha256: str = "") -> Taken:
 @pytest.mark.parametrize(
     ("name", "format_", "found"),
     [
-        ("alpaca_data.json", "alpaca", Known("alpaca", True)),
-        ("hf:databricks/databricks-dolly-15k", "dolly", Known("dolly", True)),
-        ("dolly.json", "alpaca", Known("dolly", True)),
-        ("rows.json", "alpaca", Known("alpaca", False)),
-        ("harmful_behaviors.csv", "prompts", Known("advbench", True)),
-        ("hf:LLM-Tuning-Safety/HEx-PHI", "prompts", Known(HEX_PHI, True)),
-        ("chats.jsonl", "openai", Known("openai", False)),
+        ("alpaca_data.json", "alpaca", Known("alpaca", "its name")),
+        ("alpaca-200.json", "alpaca", Known("alpaca", "its name")),
+        ("hf:tatsu-lab/alpaca@main#train", "alpaca", Known("alpaca", "its name")),
+        ("hf:databricks/databricks-dolly-15k", "dolly", Known("dolly", "its name")),
+        ("dolly.json", "alpaca", Known("dolly", "its name")),
+        ("code_alpaca_20k.json", "alpaca", Known("alpaca", "a part of its name")),
+        ("hf:owner/CodeAlpaca-20k", "alpaca", Known("alpaca", "a part of its name")),
+        ("hf:alpacahq/finance", "openai", Known("openai", "its format")),
+        ("hf:./alpaca", "alpaca", Known("alpaca", "its name")),
+        ("rows.json", "alpaca", Known("alpaca", "its format")),
+        ("harmful_behaviors.csv", "prompts", Known("advbench", "its name")),
+        ("hf:LLM-Tuning-Safety/HEx-PHI", "prompts", Known(HEX_PHI, "its name")),
+        ("chats.jsonl", "openai", Known("openai", "its format")),
     ],
 )
 def test_a_name_has_the_word_before_a_format(name: str, format_: str, found: Known) -> None:
@@ -43,13 +49,17 @@ def test_parts_that_all_bear_the_name_are_one_set() -> None:
 def test_other_requests_lack_nothing_and_other_rows_do() -> None:
     others = [of("one.csv"), of("two.csv")]
     assert lacks(HEX_PHI, "requests", others) == mixed("requests", others) == ""
+    assert "give one of them alone" in lacks(HEX_PHI, "requests", [*others, of("advbench.csv")])
     assert lacks("alpaca", "benign", others) == "needs Alpaca as the benign set of --data"
     assert lacks("advbench", "requests", []) == "needs AdvBench as the requests set of --data"
 
 
 @pytest.mark.parametrize("word", PROPER)
 def test_only_what_the_name_does_not_say_is_told(word: str) -> None:
-    assert by_format(word, [(f"my {word}.json", word)]) == []
-    assert by_format(word, [("mine.json", word), ("mine.json", word)]) == [
+    assert guessed(word, [(f"{word}.json", word)]) == []
+    assert guessed(word, [("mine.json", word), ("mine.json", word)]) == [
         f"mine.json taken for {PROPER[word]} by its format"
+    ]
+    assert guessed(word, [(f"my {word}.json", word)]) == [
+        f"my {word}.json taken for {PROPER[word]} by a part of its name"
     ]

@@ -159,7 +159,13 @@ def test_requests_of_two_benchmarks_are_neither(tmp_path: Path) -> None:
     assert possible(harmful, alone).differs == ("system prompt in our words",)
     assert "needs AdvBench" in possible(keyword, alone).why
     others = own(tmp_path, requests=["requests.jsonl", "advbench.csv"])
-    assert "requests of requests.jsonl, advbench.csv (HEx-PHI)" in possible(harmful, others).differs
+    assert (
+        "requests.jsonl and advbench.csv; give one of them alone" in possible(harmful, others).why
+    )
+    other = own(tmp_path, requests="requests.jsonl")
+    told = "requests of requests.jsonl (HEx-PHI)"
+    assert told in possible(harmful, other).differs
+    assert of_measured(Measured(attack={"name": "aoa"}), other).differs == (told,)
 
 
 def test_a_set_known_by_its_format_alone_is_told(tmp_path: Path) -> None:
@@ -232,14 +238,14 @@ def test_pictures_of_ones_own_are_the_papers_llava(tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / "a.png").write_bytes(b"a picture")
     rows = [{"id": "1", "image": "a.png", "conversations": turns}]
-    (tmp_path / "llava, mine.json").write_text(json.dumps(rows))
-    home = own(tmp_path, pictures={"path": "llava, mine.json", "images": "seen"})
+    (tmp_path / "llava, instruct.json").write_text(json.dumps(rows))
+    home = own(tmp_path, pictures={"path": "llava, instruct.json", "images": "seen"})
     found = possible(number(*place), home)
     assert found.ours is not None
     (part,) = parse(found.ours.attack)[0]
     assert part.name == "visual"
     assert part.params == {
-        "path": str(tmp_path / "llava, mine.json"), "images": str(tmp_path / "seen")
+        "path": str(tmp_path / "llava, instruct.json"), "images": str(tmp_path / "seen")
     }  # fmt: skip
     assert found.differs == (
         "requests of requests.jsonl (HEx-PHI)",

@@ -131,6 +131,26 @@ def test_a_header_is_no_prompt(cached: Path) -> None:
     assert len(read(split, column="nalt_text").prompts) == 3
 
 
+def test_splits_with_headers_leave_a_choice(cached: Path) -> None:
+    lists(cached, head="prompt", splits={"harmful": 1, "harmless": 2})
+    with pytest.raises(UserError, match="several splits; add one of #harmful, #harmless"):
+        read(f"hf:{cached}")
+    assert len(read(f"hf:{cached}#harmless").prompts) == 3
+
+
+@pytest.mark.parametrize("head", ["sinking-question", "sinking question"])
+def test_an_unknown_header_is_refused_without_a_look_at_the_rows(cached: Path, head: str) -> None:
+    lists(cached, head=head)
+    with pytest.raises(UserError, match="looks like a header of a name that is not known"):
+        read(f"hf:{cached}")
+
+
+def test_the_name_of_a_column_that_is_no_line_is_no_prompt(cached: Path) -> None:
+    (cached / "train.jsonl").write_text('{"a sunk velmor is": "Bend a lamp"}\n')
+    with pytest.raises(UserError, match="row 1"):
+        read(f"hf:{cached}")
+
+
 def test_parts_of_learning_are_no_categories(cached: Path) -> None:
     lists(cached, splits={"train": 1, "test": 2})
     with pytest.raises(UserError, match="several splits; add one of #train, #test"):
