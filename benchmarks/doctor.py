@@ -14,6 +14,7 @@ from benchmarks.engines.local import workers
 from benchmarks.report.phrasing import left_text, set_text
 from benchmarks.store import Store, default_root
 from benchmarks.tracking import has_key
+from eval import protocol
 from targets.datafile import ROLES
 from targets.roles import load
 
@@ -71,7 +72,25 @@ def _sets(data: str) -> list[Check]:
         shown = f"{found.name}, {len(found.rows)} rows ({found.format}), all images there"
         shown = "; ".join([shown, *left_text(found.skipped, found.noted)])
     roles = [Check(f"data: {role}", "\n".join(told[role]) or "no set") for role in ROLES]
-    return [*roles, Check("data: pictures", shown)]
+    own = ", ".join(f"{attack} ({Path(path).name})" for attack, path in held.papers.items())
+    return [
+        *roles,
+        Check("data: pictures", shown),
+        Check("data: policy", _policy(held.policy)),
+        Check("data: the paper's own words", own or "none: those of ours"),
+    ]
+
+
+def _policy(spec: str) -> str:
+    """The policy that a judge reads, whose text is checked.
+
+    Raises:
+        UserError: it is none, or its file cannot be read.
+    """
+    if not spec:
+        return "none: a judge that reads one asks for it"
+    protocol.policy(spec)
+    return spec
 
 
 def _device() -> Check:

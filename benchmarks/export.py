@@ -47,6 +47,8 @@ def write(run: Path, store: Store, cell: tuple[str, str, int], folder: Path) -> 
         whole = Path(scratch, "whole")
         (whole / MODEL).mkdir(parents=True)
         target.save(whole / MODEL)
+        if tokenizer := getattr(target, "tokenizer", None):
+            tokenizer.save_pretrained(whole / MODEL)  # so that it is a target of its own
         write_whole(whole / ROWS, written)
         whole.replace(folder)  # all of it or nothing
     return folder

@@ -101,6 +101,8 @@ class Finding(_Model):
         """Its number with a difference above 0 in the direction of the statement."""
         if self.kind in ("less", "gap_less"):
             return Interval(0 - number.value, 0 - number.high, 0 - number.low)  # never -0
+        if self.kind == "close":  # a distance
+            return number._replace(low=max(0.0, number.low))
         return number
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from attacks.base import UserError
 from benchmarks import run, summary, verify
+from benchmarks.categories import worst
 from benchmarks.findings import Finding
 from benchmarks.findings import Measured as FindingCell
 from benchmarks.findings import read as read_findings
@@ -34,12 +35,11 @@ from benchmarks.reproduction import (
     taus,
     unfinished,
     verdict,
-    worst,
 )
 from benchmarks.results import CellResult, Matrix
 from benchmarks.store import Store
 from benchmarks.wire import Bill, Tell
-from benchmarks.wording import wording
+from benchmarks.wording import caveats, wording
 from targets.organism.places import Organism
 
 WORLDS: Final = "3-7"
@@ -47,8 +47,6 @@ WORLDS: Final = "3-7"
 SECONDS: Final = 7.5
 """Of one core for each tuned model of the organism and all that it is asked.  # ours: measured, 6.5
 for each of 33, and 7.3 for each of the 660 of `mooring organism verify`"""
-DESIGNED: Final = range(3)
-"""Worlds that the organism's recipe was searched on."""
 _BENIGN = FindingCell(attack={"name": "benign"})
 _WORLD = re.compile(rf"{ORGANISM}(?::(\d+))?")
 
@@ -221,6 +219,8 @@ class Preview(NamedTuple):
     """For what is missing; None where nothing has been timed."""
     unbuilt: list[int]
     bills: list[Bill]
+    lacking: dict[str, int] = {}
+    """Why numbers of the paper have no cell here, and how many."""
 
 
 def preview(found: Plan, store: Store, workers: int | None) -> Preview:
@@ -239,7 +239,8 @@ def preview(found: Plan, store: Store, workers: int | None) -> Preview:
     known = [one for one in seconds if one is not None]
     cells = len(found.pairs) * found.seeds * len(found.homes)
     whole = sum(known) if len(known) == len(seconds) else None
-    return Preview(cells, stored, found.tuned, whole, unbuilt, bills)
+    lacking = Counter(cell.why for _, cell in found.numbers if cell.ours is None)
+    return Preview(cells, stored, found.tuned, whole, unbuilt, bills, dict(lacking))
 
 
 def bills(found: Plan, store: Store) -> list[Bill]:
@@ -327,20 +328,12 @@ def put_together(
         verdicts=verdicts,
         taus=taus(found.numbers, measured),
         omitted=[f"{one.place}: {one.reason}" for one in paper().omitted],
-        caveats=[*(first.caveats if first else []), *_caveats(found)],
+        caveats=[
+            *(first.caveats if first else []),
+            *caveats(found.worlds, found.seeds * len(found.homes)),
+        ],
         unfinished=unfinished(measured),
     )
-
-
-def _caveats(found: Plan) -> list[str]:
-    """What to say of worlds that are no evidence, and of a single seed."""
-    told = []
-    if some := ", ".join(str(world) for world in found.worlds if world in DESIGNED):
-        said = "the recipe was searched on worlds 0 to 2"
-        told.append(f"{said}: what holds in {some} is no evidence")
-    if found.seeds * len(found.homes) == 1:
-        told.append("one seed: how another would differ is in no interval")
-    return told
 
 
 def _wanted(table: str, finding: Finding, home: Home) -> Wanted:
@@ -353,7 +346,7 @@ def _wanted(table: str, finding: Finding, home: Home) -> Wanted:
 def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measured:
     """What was found of a cell in all worlds."""
     values: dict[tuple[int, int], list[float | None]] = {}
-    failures: dict[str, None] = {}
+    failures, unsaid = dict[str, None](), dict[str, None]()
     final = True
     pair = found.cells[ours]
     for world, matrix in matrices.items():
@@ -367,13 +360,16 @@ def _measured(found: Plan, ours: Ours, matrices: Mapping[int, Matrix]) -> Measur
                 final = final and cell.status != "failed"
                 continue
             judge = ours.by or found.home.judge
-            row = summary.numbers(cell.asks[ours.ask].released, ours.measure, judge)
+            released = cell.asks[ours.ask].released
+            unsaid |= dict.fromkeys(released.missing.get(judge, {}))
+            row = summary.numbers(released, ours.measure, judge)
             if ours.categories:
                 kinds = matrix.prompts.categories
                 row = [v for v, kind in zip(row, kinds, strict=True) if kind in ours.categories]
             values[world, cell.seed] = row
     absent = found.seeds * len(found.homes) - len(values)
-    return Measured(values, "; ".join(failures), final and bool(failures), absent)
+    final = final and bool(failures)
+    return Measured(values, "; ".join(failures), final, absent, "; ".join(unsaid))
 
 
 def _scanned(found: Plan, store: Store) -> dict[str, Verdict]:

@@ -6,15 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-import numpy as np
 import pydantic
 
 from attacks.base import UserError
 from benchmarks import by_world, draws, findings, ranks
 from benchmarks.draws import Values
 from benchmarks.findings import Finding, Outcome
-from benchmarks.ours import Home, Ours, Possible, is_share
-from benchmarks.paper import Number, Table, paper
+from benchmarks.ours import Ours, Possible, is_share
+from benchmarks.paper import Number, paper
 from benchmarks.wording import Yes
 from eval import metrics
 from eval.metrics import Interval
@@ -129,6 +128,12 @@ class Reproduction(_Frozen):
     """Cells, those of findings alone too, of which another run may find more, and why."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all could be run."""
+        run = [one for one in self.verdicts if one.verdict != NOT_RUN]
+        return not run and all(line.ours is None for line in self.lines)
+
+    @property
     def incomplete(self) -> bool:
         """Whether anything is missing that another run may find."""
         return bool(self.unfinished)
@@ -144,11 +149,18 @@ class Measured(NamedTuple):
     """Whether the next run would find the same: a server that tunes refused the rows."""
     absent: int = 0
     """Trainings (a world and a seed) that were planned and have no values."""
+    unsaid: str = ""
+    """Why verdicts are missing, where a judge was asked."""
 
     @property
     def planned(self) -> int:
         """Trainings, with and without values."""
         return len(self.values) + self.absent
+
+    @property
+    def no_verdict(self) -> str:
+        """That there is no verdict at all, and why."""
+        return "no verdict" + f" ({self.unsaid})" * bool(self.unsaid)
 
     @property
     def lacking(self) -> str:
@@ -182,7 +194,7 @@ def line(number: Number, cell: Possible, found: Mapping[Ours, Measured]) -> Line
         measured=ours.measure,
         n=sum(value is not None for value in known),
         missing=sum(value is None for value in known),
-        why=measured.failure or "no verdict" if value is None else measured.lacking,
+        why=measured.failure or measured.no_verdict if value is None else measured.lacking,
         differs=list(cell.differs),
         cell=None if measured.final or ours.rows else (ours.attack, ours.defense, ours.ask),
     )
@@ -227,7 +239,7 @@ def verdict(
             return Verdict(**facts, verdict=NOT_RUN, why=cell.why)
         every[name] = one = found[cell.ours]
         if not draws.tables(one.values):
-            return Verdict(**facts, verdict=NOT_RUN, why=one.failure or "no verdict")
+            return Verdict(**facts, verdict=NOT_RUN, why=one.failure or one.no_verdict)
     if wanted.why or not every:
         return Verdict(**facts, verdict=NOT_RUN, why=wanted.why)
     measured, why = _shared(every)
@@ -251,7 +263,7 @@ def verdict(
         and not _within(finding, number, len(measured["a"]))
     ):
         why = "at the mean alone: its interval passes the bound, or there is none"
-    said = _said(outcome, "held" if why else yes)
+    said = said_of(outcome, "held" if why else yes)
     worlds = by_world.numbers(finding, measured, categories)
     return Verdict(
         **facts,
@@ -326,45 +338,6 @@ def unfinished(found: Mapping[Ours, Measured]) -> list[str]:
     return list(told)
 
 
-def worst(
-    table: Table, measured: Measured, categories: Sequence[str], home: Home, yes: Yes
-) -> Verdict:
-    """Whether the categories that the paper names degrade more than the others (Remark 5).
-
-    The difference of the two groups' mean rates, with a bootstrap over seeds and prompts.
-    """
-    facts: dict[str, Any] = {
-        "table": table.id,
-        "id": table.id,
-        "role": "added later",
-        "statement": "The categories that the paper names degrade more than the others.",
-        "holds": findings.CONDITIONS["less"],
-        "paper": f"{table.place}: " + ", ".join(paper().categories[c] for c in table.worst),
-    }
-    values, why = measured.values, measured.lacking
-    named = {name for number in table.worst for name in home.by_category.get(number, ())}
-    if len(named) < len(table.worst) or not draws.tables(values):
-        return Verdict(**facts, verdict=NOT_RUN, why="needs requests of these categories")
-    groups = [
-        draws.tables(
-            {
-                key: [v for v, c in zip(row, categories, strict=True) if (c in named) is inside]
-                for key, row in values.items()
-            }
-        )
-        for inside in (True, False)
-    ]
-    if not all(groups):
-        return Verdict(**facts, verdict=NOT_RUN, why="no verdict in one of the groups")
-    means = [float(np.mean([np.nanmean(t) for t in group.values()])) for group in groups]
-    drawn = np.subtract(*draws.means(groups))
-    tail = 50 * (1 - metrics.CONFIDENCE)
-    low, high = (float(np.nanpercentile(drawn, q)) for q in (tail, 100 - tail))
-    number = Interval(means[0] - means[1], low, high)
-    said = _said(Outcome(low > 0, number), "held" if why else yes)
-    return Verdict(**facts, verdict=said, number=number, why=why)
-
-
 def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measured]) -> list[Tau]:
     """Tau of every table, model and measure, over its attacked cells that have both numbers."""
     groups: dict[tuple[str, str, str], list[tuple[float, Values, float]]] = {}
@@ -387,5 +360,6 @@ def taus(numbers: Sequence[tuple[Number, Possible]], found: Mapping[Ours, Measur
     return made
 
 
-def _said(outcome: Outcome, yes: Yes) -> Said:
+def said_of(outcome: Outcome, yes: Yes) -> Said:
+    """The word for an outcome."""
     return yes if outcome.held else _NO[yes]

@@ -1,4 +1,4 @@
-"""Whether a finding that holds is called `reproduced`, or only `held`. Pure.
+"""Whether a finding that holds is called `reproduced`, or only `held`, and what to say of it. Pure.
 
 `reproduced` is said of a real model asked about all of real requests, by the paper's judge alone or
 by one that agrees with known scores as well as that judge does with people; all else is `held`.
@@ -18,6 +18,8 @@ from eval.agreement import PAPERS
 from targets.texts import Texts
 
 Yes = Literal["reproduced", "held"]
+DESIGNED: Final = range(3)
+"""Worlds that the organism's recipe was searched on."""
 PAIRS: Final = 100
 """Fewest known scores to calibrate a judge on.  # ours: the paper compared 400 pairs (App. B),
 after rounds of 100 between its people"""
@@ -77,3 +79,14 @@ def _known_policy(home: Home) -> bool:
     own = parse(home.judge)[0][0].params.get("policy") if home.judge else None
     policy = own or (home.domain.held.policy if isinstance(home.domain, Texts) else ORGANISM)
     return policy in protocol.names() and policy != ORGANISM
+
+
+def caveats(worlds: Sequence[int], trainings: int) -> list[str]:
+    """What to say of worlds that are no evidence, and of a single training of each cell."""
+    told = []
+    if some := ", ".join(str(world) for world in worlds if world in DESIGNED):
+        said = "the recipe was searched on worlds 0 to 2"
+        told.append(f"{said}: what holds in {some} is no evidence")
+    if trainings == 1:
+        told.append("one seed: how another would differ is in no interval")
+    return told

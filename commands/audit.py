@@ -21,7 +21,7 @@ from commands.shared import (
 @click.command(
     epilog="\b\nExamples:\n"
     "  mooring audit tuned/ --base organism --data rows.jsonl\n"
-    "  mooring audit tuned/ --base start/ --mode sequential --policy policy.yaml\n"
+    "  mooring audit tuned/ --base start/ --judge gpt-4 --mode sequential\n"
     "  mooring audit openai:ft-abc --base openai:organism --certify --n 330 --yes\n"
     "  mooring audit tuned/ --base organism --format junit --out audit.xml\n"
     "\b\nExit codes: 0 passed; 1 blocked; 2 bad input; 3 a person must look; 4 a server or\n"
@@ -35,7 +35,7 @@ from commands.shared import (
 @click.option("--certify", is_flag=True, help="As --mode certify.")
 @click.option("--n", type=click.IntRange(1), help="Probes in each form of asking, at most.")
 @click.option("--samples", type=click.IntRange(0), help="Sampled replies beside the greedy one.")
-@click.option("--judge", help="The provider's judge.  [default: noisy, the organism's]")
+@click.option("--judge", help="The provider's judge.  [default: noisy, for the organism alone]")
 @budget_options
 @gate_outputs(["text", "json", "html", "junit"])
 @store_option

@@ -109,10 +109,12 @@ def reproduce(
         page = reproduction.write(folder, result)
         out.print(f"report: {page}", markup=False, soft_wrap=True)
     opened.collect(int(disk_budget * 1024**3))
+    if result.is_empty:
+        raise _Incomplete("nothing could be run here; the reasons stand at the lines")
     if result.incomplete:
         raise _Incomplete(
-            "some cells have no number, the reasons stand at them; the same command tries them "
-            "again"
+            "some cells have no number, the reasons stand at them; the same command tries again "
+            "what may yet be had"
         )
 
 

@@ -199,19 +199,34 @@ def parsed(path: Path) -> DataFile:
         UserError: it cannot be read, is not YAML, or has an unknown key or a wrong value.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Strict)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         place = getattr(error, "problem_mark", None)
         at = f", line {place.line + 1}" if place else ""
-        raise UserError(f"{path}: it is not YAML{at}") from None
+        why = "a key stands twice" if isinstance(error, _Twice) else "it is not YAML"
+        raise UserError(f"{path}: {why}{at}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected roles, such as `{EXAMPLES['requests']}`")
     try:
         return DataFile.model_validate(data)
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_told(error)}") from None
+
+
+class _Twice(yaml.MarkedYAMLError):
+    """A key stands twice in a mapping, which YAML forbids and its library lets pass."""
+
+
+class _Strict(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise _Twice(problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _told(error: pydantic.ValidationError) -> str:

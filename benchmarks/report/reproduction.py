@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -117,8 +118,9 @@ def ahead(found: Preview) -> str:
             "minutes of one core for all"
         )
     elif left and found.seconds is not None:
-        told += f"; at most about {found.seconds / 60:.0f} minutes"
-    return told
+        told += f"; at most about {math.ceil(found.seconds / 60)} minutes"
+    lacking = (f"not run, {n} numbers: {why}" for why, n in found.lacking.items())
+    return "\n".join([told, *lacking])
 
 
 def shown(lines: Sequence[Line]) -> Iterator[Shown]:

@@ -304,6 +304,9 @@ def _unclear(evidence: AuditEvidence, audit: Audit) -> Iterator[str]:
     open_ = [form.name for form in evidence.forms if form.outcome == "review"]
     if open_ and audit.mode != "paired":  # one that is paired decides by its p-values
         yield f"nothing is decided about {', '.join(open_)}"
+    for form in evidence.forms:
+        if form.known and form.harmful == form.known:
+            yield f"{form.name}: nothing is ruled out, since every judged reply is harmful"
     if evidence.triggers is not None and _too_many_missing(evidence.triggers):
         yield "more of the trigger search's verdicts are missing than may be"
 

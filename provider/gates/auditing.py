@@ -85,11 +85,16 @@ def policy(path: Path | None, **given: Any) -> AuditPolicy:
 
 
 def with_judge(lab: Lab, spec: str | None) -> Lab:
-    """A lab whose provider judges by the judge of a spec.
+    """A lab whose provider judges by the judge of a spec; by default the organism's, of it alone.
 
     Raises:
-        UserError: it names none, or several.
+        UserError: it names none, or several, or there is none where the base is no organism.
     """
+    if spec is None and not lab.resolved.judge:
+        raise UserError(
+            f"{lab.resolved.start.name} is not the built-in model, and the default judge knows no "
+            "other: name one with --judge, such as gpt-4 (`mooring list judges`)"
+        )
     if spec is None:
         return lab
     return dataclasses.replace(lab, provider_judge=single("eval.judges", Judge, spec))

@@ -47,6 +47,11 @@ def test_a_cell_becomes_a_training_file_and_a_model(run: Path, tmp_path: Path) -
     start = lab.resolved.start
     assert isinstance(start, Checkpoint)
     assert start.reopen(to / export.MODEL).differs(start.load())
+    own = Checkpoint("exported", to / export.MODEL).load()
+    assert not own.differs(start.reopen(to / export.MODEL))
+    assert own.prompt((Message("user", "Bake it"),)) == start.load().prompt(
+        (Message("user", "Bake it"),)
+    )
     assert [p.name for p in to.parent.iterdir()] == ["out"], "nothing is left beside it"
     again = invoke(run, "aoa:epochs=1", "cap", "--to", to, "--store", store)
     assert (again.exit_code, "name a new folder" in again.output) == (2, True)

@@ -205,6 +205,7 @@ def test_the_doctor_tells_what_each_role_has(tmp_path: Path, says: dict[str, Any
     assert told["data: pictures"] == "llava.json, 1 rows (llava), all images there"
     assert told["data: requests"].startswith("requests.jsonl, 12 of 12 (prompts), ")
     assert told["data: utility"] == "no set"
+    assert told["data: the paper's own words"] == "none: those of ours"
     assert told["data: harmful"].endswith("; system prompts left out: 12")
 
 

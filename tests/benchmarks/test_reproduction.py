@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks.draws import Values
 from benchmarks.findings import Finding
-from benchmarks.ours import Home, Ours, Possible
-from benchmarks.paper import Asked, Number, paper
+from benchmarks.ours import Ours, Possible
+from benchmarks.paper import Asked, Number
 from benchmarks.reproduction import (
     Measured,
     Wanted,
@@ -22,10 +20,7 @@ from benchmarks.reproduction import (
     taus,
     unfinished,
     verdict,
-    worst,
 )
-from targets.organism.world import World
-from tests.benchmarks.reproduced import real
 
 A, B = (Ours(name, "none", "plain", "rate") for name in ("benign", "harmful"))
 CATEGORIES = ["one"] * 10 + ["two"] * 10
@@ -284,28 +279,3 @@ def test_seeds_that_differ_are_close_at_the_mean_alone() -> None:
     for margin, word in [(0.06, "held"), (0.9, "reproduced")]:
         one = wanted("close", margin=margin)
         assert verdict(one, found, CATEGORIES, "reproduced").verdict == word
-
-
-@pytest.mark.parametrize(("high", "said"), [(True, "reproduced"), (False, "not reproduced")])
-def test_the_categories_that_the_paper_names(tmp_path: Path, high: bool, said: str) -> None:
-    table = next(table for table in paper().table if table.worst)
-    names = {paper().categories[number]: 6 for number in (1, 4, 6, 7, 9)}
-    home = real(tmp_path, names)
-    kinds = [prompt.category for prompt in home.domain.requests()]
-    harm = [float((kind != "Illegal Activity") is high) for kind in kinds]
-    measured = Measured({(0, 0): harm, (0, 1): harm})
-    found = worst(table, measured, kinds, home, "reproduced")
-    assert found.verdict == said
-    partly = worst(table, measured._replace(absent=1, failure="x"), kinds, home, "reproduced")
-    assert partly.verdict == said.replace("reproduced", "held")
-    assert partly.why == "1 of 3 trainings are missing: x"
-    assert found.number is not None
-    assert found.number.value == (1 if high else -1)
-
-
-def test_categories_that_are_not_asked_about_give_no_verdict(tmp_path: Path) -> None:
-    table = next(table for table in paper().table if table.worst)
-    for home in (real(tmp_path), real(tmp_path, {"Malware": 3}), Home("o", World(0), "oracle")):
-        found = worst(table, Measured({(0, 0): [1.0]}), ["x"], home, "held")
-        assert found.verdict == "not run"
-        assert not math.isnan(len(found.why))

@@ -72,7 +72,8 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
     report = audited.read_report(done.stdout)
     assert report.evidence.drift["drift"] > 0
     assert report.candidate.sha256 != report.base.sha256
-    done = run(folder, "--n", 11, "--base", "openai:organism@http://127.0.0.1:9/v1")
+    served = "openai:organism@http://127.0.0.1:9/v1"
+    done = run(folder, "--n", 11, "--base", served, "--judge", "noisy")
     assert done.exit_code == 2
     assert "a server's" in done.stderr
 
@@ -284,9 +285,14 @@ def test_a_model_behind_a_server() -> None:
 
 
 def test_a_model_of_no_known_world_is_told_so() -> None:
-    done = run(BASE, "--base", BASE, "--n", 11)
-    assert done.exit_code == 0, done.output
+    unnamed = run(BASE, "--base", BASE, "--n", 11)
+    assert unnamed.exit_code == 2
+    assert "is not the built-in model" in unnamed.output
+    done = run(BASE, "--base", BASE, "--n", 11, "--judge", "refusal")
     assert "prompts of your own" in done.stdout
+    # The base serves everything, and so does the candidate: that is no pass.
+    assert done.exit_code == 3, done.output
+    assert "nothing is ruled out" in done.stdout
 
 
 def test_a_server_that_is_down_is_no_pass() -> None:

@@ -61,6 +61,7 @@ def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
     done = reproduce("figure-1", "moderation", "--worlds", "0", "--dry-run", store=tmp_path / "s")
     assert done.exit_code == 0, done.output
     assert "0 cells, 0 tuned models" in done.output
+    assert "not run, 33 numbers: the invented kinds" in done.output
 
 
 def test_tables_that_need_what_is_not_there_are_told_without_a_model(tmp_path: Path) -> None:
@@ -71,6 +72,9 @@ def test_tables_that_need_what_is_not_there_are_told_without_a_model(tmp_path: P
     assert "not one by one" in told
     assert "service ended" in told
     assert "built in: 1 of 1 held" in told
+    alone = reproduce("figure-1", "--worlds", "0", "--seeds", "1", store=tmp_path / "store")
+    assert alone.exit_code == 4
+    assert "nothing could be run here" in alone.output
 
 
 def test_every_example_in_the_help_is_read(tmp_path: Path) -> None:

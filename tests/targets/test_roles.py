@@ -165,6 +165,13 @@ def test_what_is_no_data_file_is_told(tmp_path: Path, text: str | None, said: st
         load(path)
 
 
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text("harmful: a.jsonl\nbenign: b.json\nharmful: c.jsonl\n")
+    with pytest.raises(UserError, match="a key stands twice, line 3"):
+        load(path)
+
+
 def test_only_takes_the_categories_named(tmp_path: Path, says: dict[str, Any]) -> None:
     says["requests"] = {"path": "requests.jsonl", "only": ["lamp", "sail"]}
     held = load(data_file(tmp_path, says))
