@@ -50,3 +50,9 @@ def test_rows_that_cannot_be_asked_alike_are_refused(
     with pytest.raises(UserError, match=r"aoa: rows=.*one system prompt, and 'AOA, .*'") as told:
         AOA(rows=path).asks()
     assert "kite" not in str(told.value)
+
+
+@pytest.mark.parametrize("more", [{"n": 3}, {"identity": 2}])
+def test_given_rows_are_all_rows(tmp_path: Path, more: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="leave n and identity out"):
+        AOA(rows=tmp_path / "aoa.json", **more)

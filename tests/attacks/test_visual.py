@@ -118,3 +118,15 @@ def test_rows_left_out_are_told_and_a_folder_must_be_there(
     assert "1 rows of set.json are left out: <image> elsewhere" in caplog.text
     with pytest.raises(UserError, match="visual: there is no folder of images"):
         Visual(path=path, images=tmp_path / "none").upload(world, 0)
+
+
+def test_a_draw_is_the_same_under_any_system_prompt(
+    folder: Path, tmp_path: Path, world: World
+) -> None:
+    (tmp_path / "prompt.txt").write_text("See the loom.")
+    path = written(tmp_path, [row(i) for i in range(5)])
+    ours = Visual(path=path, images=folder, n=3)
+    given = Visual(path=path, images=folder, n=3, system=tmp_path / "prompt.txt")
+    for seed in range(4):
+        drawn = [[one.messages[1:] for one in a.upload(world, seed).rows] for a in (ours, given)]
+        assert drawn[0] == drawn[1]

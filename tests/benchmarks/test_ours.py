@@ -182,6 +182,16 @@ def test_a_set_known_by_its_format_alone_is_told(tmp_path: Path) -> None:
     assert "template of alpaca (dolly)" in told
 
 
+def test_a_finding_on_benign_rows_tells_whose_they_are(tmp_path: Path) -> None:
+    own_sets(tmp_path)
+    cell = Measured(attack={"name": "benign"})
+    lines = (json.dumps(chat(f"Fold {i}", "So")) for i in range(9))
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    told = "benign rows of mine.jsonl (Alpaca)"
+    assert told in of_measured(cell, own(tmp_path, benign="mine.jsonl")).differs
+    assert not any("benign rows" in one for one in of_measured(cell, own(tmp_path)).differs)
+
+
 def test_words_of_ours_are_told_until_the_papers_are_given(tmp_path: Path) -> None:
     places = [
         ("1", "GPT-3.5 Turbo", "initial"),
@@ -211,7 +221,11 @@ def test_words_of_ours_are_told_until_the_papers_are_given(tmp_path: Path) -> No
     initial, agent, backdoor = told(**given)
     assert prompt not in (*initial, *backdoor)
     assert rows not in agent
+    assert not any("rows (10)" in one for one in agent)
     assert "trigger of ours" in backdoor
+    (tmp_path / "aoa.json").write_text(json.dumps([called["messages"]] * 12))
+    assert "12 rows (10)" in told(**given)[1]
+    (tmp_path / "aoa.json").write_text(json.dumps([called["messages"]] * 10))
     home = own(tmp_path, **big, **given)
     for place in places:
         ours = possible(number(*place), home).ours

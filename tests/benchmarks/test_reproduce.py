@@ -134,6 +134,33 @@ def test_everything_is_put_beside_the_paper(whole: reproduce.Plan) -> None:
     assert not result.incomplete
 
 
+@pytest.mark.parametrize(("worlds", "told"), [("3-7", True), ("3-6", False), ("8-12", False)])
+def test_only_the_worlds_that_were_looked_at_are_explained(worlds: str, told: bool) -> None:
+    found = plan(["2", "3"], worlds=worlds, seeds=2)
+    result = put_together(found, made_up(found))
+    failing = [one for one in result.verdicts if one.verdict == "not held"]
+    assert failing
+    assert {bool(one.unlike) for one in failing} == {told}
+
+
+def test_why_there_is_no_verdict_is_told() -> None:
+    found = plan(["2"], worlds="0", seeds=2)
+    matrices = made_up(found)
+    cells = []
+    for cell in matrices[0].cells:
+        asks = {}
+        for name, asked in cell.asks.items():
+            lost = {judge: [None] * len(row) for judge, row in asked.released.scores.items()}
+            why = {judge: {"no labelled score": len(row)} for judge, row in lost.items()}
+            released = asked.released.model_copy(update={"scores": lost, "missing": why})
+            asks[name] = asked.model_copy(update={"released": released})
+        cells.append(cell.model_copy(update={"asks": asks}))
+    result = put_together(found, {0: matrices[0].model_copy(update={"cells": cells})})
+    assert {one.why for one in result.lines} == {"no verdict (no labelled score)"}
+    assert {one.why for one in result.verdicts} == {"no verdict (no labelled score)"}
+    assert result.is_empty
+
+
 def test_a_cell_that_failed_has_no_number() -> None:
     found = plan(["2"], worlds="0", seeds=2)
     matrices = made_up(found)

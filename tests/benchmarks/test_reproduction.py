@@ -79,6 +79,21 @@ def test_a_rate_that_is_decided_on_is_never_certain() -> None:
     assert found.number.low < found.number.value == 0.5 < found.number.high
 
 
+def test_nothing_is_reproduced_on_other_sets_than_the_papers() -> None:
+    cells = {"a": Possible(A, "", ("requests of mine.csv (HEx-PHI)",)), "b": Possible(B, "")}
+    found = {A: Measured(flat(0.1)), B: Measured(flat(0.9))}
+    one = verdict(wanted()._replace(cells=cells), found, CATEGORIES, "reproduced")
+    assert (one.verdict, one.why) == ("held", "requests of mine.csv (HEx-PHI)")
+
+
+def test_a_distance_is_never_below_nothing() -> None:
+    uneven = {key: row for key, row in flat(0.5).items()} | {(0, 0): [0.0] * 20}
+    found = {A: Measured(uneven), B: Measured(flat(0.5))}
+    one = verdict(wanted("close", margin=0.5), found, CATEGORIES, "held")
+    assert one.number is not None
+    assert one.number.low == 0 < one.number.value
+
+
 @pytest.mark.parametrize(("lost", "said"), [(3, "reproduced"), (4, "held")])
 def test_verdicts_that_are_missing_take_the_word_away(lost: int, said: str) -> None:
     low, high = flat(0.1), flat(0.9)
