@@ -35,7 +35,7 @@ SHOWN = (
 def summary(found: Reproduction) -> str:
     """The numbers that people ask for first, and how many findings held."""
     heads = ("harmfulness rate [95 %]", *list(MODELS.values())[1:], "organism")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    rows = []
     for table, column, words in SHOWN:
         here = [
             one
@@ -44,7 +44,7 @@ def summary(found: Reproduction) -> str:
         ]
         by_model = {one.model: paper_text(one) for one in here}
         cells = [by_model.get(model, NO_DATA) for model in list(MODELS)[1:]]
-        lines.append(f"| {words} | {' | '.join(cells)} | {ours_text(here[0])} |")
+        rows.append([words, *cells, ours_text(here[0])])
     counts = "; ".join(f"*{role}* {count(some)}" for role, some in by_role(found))
     worlds = f"{found.worlds[0]} to {found.worlds[-1]}"
     told = (
@@ -53,7 +53,7 @@ def summary(found: Reproduction) -> str:
         "(benchmarks/example/paper.md) has each with its number, what does not hold and why, and "
         "the order within each table."
     )
-    return "\n".join([*lines, "", textwrap.fill(told, 99, break_on_hyphens=False)])
+    return "\n".join([_table(heads, rows), "", textwrap.fill(told, 99, break_on_hyphens=False)])
 
 
 def page(found: Reproduction) -> str:
@@ -86,12 +86,12 @@ def _roles(found: Reproduction) -> Iterator[str]:
     for role, verdicts in by_role(found):
         yield f"**{role}** ({ROLES[role]}): {count(verdicts)}."
         heads = ("finding", "in the paper", "number", "holds if", "")
+        said = [one.verdict if one.verdict == "held" else f"**{one.verdict}**" for one in verdicts]
         rows = [
-            f"| {one.statement} | {one.paper} | {plain_text(one.number)} | {one.holds} | "
-            f"{one.verdict if one.verdict == 'held' else f'**{one.verdict}**'} |"
-            for one in verdicts
+            [one.statement, one.paper, plain_text(one.number), one.holds, word]
+            for one, word in zip(verdicts, said, strict=True)
         ]
-        yield "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows])
+        yield _table(heads, rows)
 
 
 def _failing(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -103,8 +103,13 @@ def _failing(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 def _taus(found: Reproduction) -> str:
     heads = ("table", "the paper's model", "measure", "cells", "tau", "rows x epochs")
-    rows = [f"| {' | '.join(tau_texts(found, one))} |" for one in found.taus]
-    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows])
+    return _table(heads, [tau_texts(found, one) for one in found.taus])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
 
 
 def _as_good(found: Reproduction) -> str:

@@ -118,7 +118,8 @@ def ahead(found: Preview) -> str:
             "minutes of one core for all"
         )
     elif left and found.seconds is not None:
-        told += f"; at most about {math.ceil(found.seconds / 60)} minutes"
+        minutes = math.ceil(found.seconds / 60)
+        told += f"; at most about {minutes} minute{'s' * (minutes != 1)}"
     lacking = (f"not run, {n} numbers: {why}" for why, n in found.lacking.items())
     return "\n".join([told, *lacking])
 

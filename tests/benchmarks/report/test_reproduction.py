@@ -143,7 +143,7 @@ def test_the_word_reproduced_is_counted_where_it_is_said(found: Reproduction) ->
         (Preview(10, 4, 5, 120.0, [], []), "at most about 2 minutes"),
         (Preview(10, 4, 480, None, [], []), "60 minutes of one core"),
         (Preview(10, 0, 5, None, [3, 4], []), "worlds 3, 4 are built first"),
-        (Preview(10, 4, 5, 22.0, [], []), "at most about 1 minutes"),
+        (Preview(10, 4, 5, 22.0, [], []), "at most about 1 minute"),
         (Preview(0, 0, 0, 0.0, [], [], {"needs a key": 7}), "not run, 7 numbers: needs a key"),
     ],
 )
