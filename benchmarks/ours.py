@@ -21,7 +21,7 @@ from attacks.spec import Part, parse
 from benchmarks.findings import Measured
 from benchmarks.keys import digest
 from benchmarks.lab import judges
-from benchmarks.named import HEX_PHI, PROPER, guessed, holds, known, lacks, mixed, names
+from benchmarks.named import HEX_PHI, PROPER, Known, guessed, holds, known, lacks, mixed, names
 from benchmarks.paper import SHARES, Asked, Number, Tool, paper
 from benchmarks.verify import scaled
 from benchmarks.words import differing, papers_own
@@ -192,7 +192,8 @@ def of_measured(cell: Measured, home: Home) -> Possible:
     ours = Ours(spec, defense, asks[cell.ask], cell.measure)
     differs = _of_sets(asked, cell.measure, home)
     benign = home.sets("benign") if asked.attack == "benign" else []
-    if benign and known(benign[0].name, "").word not in ("alpaca", "dolly"):
+    papers = [Known(word, "its name") for word in ("alpaca", "dolly")]
+    if benign and known(benign[0].name, "") not in papers:
         differs.append(f"benign rows of {', '.join(names(benign))} (Alpaca)")
     return Possible(ours, "", tuple(differs), _harm_taught(spec, upload))
 

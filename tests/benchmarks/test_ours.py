@@ -187,8 +187,10 @@ def test_a_finding_on_benign_rows_tells_whose_they_are(tmp_path: Path) -> None:
     cell = Measured(attack={"name": "benign"})
     lines = (json.dumps(chat(f"Fold {i}", "So")) for i in range(9))
     (tmp_path / "mine.jsonl").write_text("\n".join(lines))
-    told = "benign rows of mine.jsonl (Alpaca)"
-    assert told in of_measured(cell, own(tmp_path, benign="mine.jsonl")).differs
+    (tmp_path / "code_alpaca.json").write_text((tmp_path / "alpaca_data.json").read_text())
+    for name in ("mine.jsonl", "code_alpaca.json"):
+        told = f"benign rows of {name} (Alpaca)"
+        assert told in of_measured(cell, own(tmp_path, benign=name)).differs
     assert not any("benign rows" in one for one in of_measured(cell, own(tmp_path)).differs)
 
 
